@@ -1,0 +1,131 @@
+"""Hebbian units learn images without labels, then classify them.
+
+    python examples/quickstart.py
+
+The units compete for scanned digits that come with scikit-learn, get the class
+that each of them wins most often, and are compared with k-means. Writes a
+picture of the learned weights and the classifier, which it loads again.
+"""
+
+import argparse
+import math
+import pathlib
+
+import keras
+import numpy as np
+from sklearn.cluster import MiniBatchKMeans
+
+import keras_hebbian as kh
+
+BATCH_SIZE = 20
+STEPS = 7_200
+
+
+def learn(images: np.ndarray, units: int, epochs: int) -> keras.Model:
+    """Units that learned from flat images, without labels."""
+    model = kh.HebbianSequential(
+        [
+            keras.Input(images.shape[1:]),
+            kh.HebbianCompetitive(
+                units,
+                p=2,
+                delta=0.1,
+                learning_rate=0.04,
+                # Images have no negative pixel: so every unit gets its turn.
+                kernel_initializer=keras.initializers.RandomUniform(0, 2),
+            ),
+        ]
+    )
+    on_torch = keras.backend.backend() == "torch"  # which runs single steps
+    model.compile(steps_per_execution=1 if on_torch else 12)
+    model.fit(
+        images,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        callbacks=[kh.LinearRateDecay()],
+    )
+    return model
+
+
+def k_means_accuracy(train: tuple, test: tuple, units: int, seed: int) -> float:
+    """Accuracy of as many k-means centres, labelled by vote as the units."""
+    k_means = MiniBatchKMeans(units, n_init=3, random_state=seed).fit(train[0])
+    classifier = kh.WinnerClassifier(int(train[1].max()) + 1)
+    classifier.adapt(-k_means.transform(train[0]), train[1])
+    scores = keras.ops.convert_to_numpy(classifier(-k_means.transform(test[0])))
+    return float(np.mean(scores.argmax(axis=-1) == test[1]))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The experiment, with the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--data",
+        default="digits",
+        help="digits, mnist, fashion_mnist, cifar10, or the path of an .npz "
+        "or .mat file (default: digits)",
+    )
+    parser.add_argument("--units", type=int, default=100)
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        help=f"default: as many as make {STEPS} steps",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=pathlib.Path("quickstart")
+    )
+    args = parser.parse_args(arguments)
+    args.output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+
+    (train_images, train_labels), (test_images, test_labels) = (
+        kh.datasets.load_data(args.data)
+    )
+    image_shape = train_images.shape[1:]
+    train_images = train_images.reshape(len(train_images), -1)
+    test_images = test_images.reshape(len(test_images), -1)
+    steps_per_epoch = math.ceil(len(train_images) / BATCH_SIZE)
+    epochs = args.epochs or math.ceil(STEPS / steps_per_epoch)
+
+    model = learn(train_images, args.units, epochs)
+
+    classifier = kh.WinnerClassifier(int(train_labels.max()) + 1)
+    classifier.adapt(model.predict(train_images, verbose=0), train_labels)
+    model = keras.Sequential([*model.layers, classifier])
+    model.compile(metrics=["accuracy"])
+    _, accuracy = model.evaluate(test_images, test_labels, verbose=0)
+    k_means = k_means_accuracy(
+        (train_images, train_labels),
+        (test_images, test_labels),
+        args.units,
+        args.seed,
+    )
+    chance = np.bincount(test_labels).max() / len(test_labels)
+    print(
+        f"\nAccuracy on {len(test_images)} test images, {args.units} units, "
+        f"seed {args.seed}:\n"
+        f"  Hebbian units, labelled by vote  {accuracy:6.1%}\n"
+        f"  MiniBatchKMeans, the same way    {k_means:6.1%}\n"
+        f"  always the most frequent class   {chance:6.1%}\n"
+    )
+
+    path = args.output / "classifier.keras"
+    model.save(path)
+    np.testing.assert_array_equal(
+        keras.models.load_model(path).predict(test_images, verbose=0),
+        model.predict(test_images, verbose=0),
+    )
+    print(f"Saved, loaded again, same predictions: {path}")
+
+    if len(image_shape) == 2:
+        path = args.output / "weights.png"
+        figure = kh.plotting.plot_weights(
+            model.layers[0].get_weights()[0], image_shape
+        )
+        figure.savefig(path, dpi=150)
+        print(f"What the units learned: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Checks of constructor arguments, with one wording for all of them."""
+
+import math
+import numbers
+from typing import Any
+
+
+def check_integer(name: str, value: Any, minimum: int) -> int:
+    """`value` as an `int`, or a `ValueError` that names the argument."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < minimum:
+        raise ValueError(
+            f"Expected `{name}` to be an integer >= {minimum}. "
+            f"Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def check_real(name: str, value: Any, minimum: float) -> float:
+    """`value` as a `float`, or a `ValueError` that names the argument."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value < minimum:
+        raise ValueError(
+            f"Expected `{name}` to be a finite number >= {minimum}. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)

@@ -1,0 +1,262 @@
+"""What every layer that learns by a local rule shares."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor as Tensor
+from keras import ops
+from keras.optimizers import schedules
+
+from keras_hebbian.layers._arguments import check_integer, check_real
+
+
+class Rate:
+    """A rate of a local rule, declared in the class body of a layer.
+
+    A number becomes a scalar weight of the layer when the layer is built: it
+    can be read and assigned while the layer learns, and is saved with it. A
+    `LearningRateSchedule` is evaluated at the layer's own `iterations` and
+    cannot be assigned.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        if layer is None:
+            return self
+        if self.name not in layer._rates:
+            raise AttributeError(f"`{self.name}` has not been given yet")
+        rate = layer._rates[self.name]
+        if isinstance(rate, schedules.LearningRateSchedule):
+            return rate(0 if layer.iterations is None else layer.iterations)
+        return rate
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        rate = layer._rates.get(self.name)
+        if rate is None:
+            layer._rates[self.name] = self._checked(value)
+            layer._given_rates[self.name] = layer._rates[self.name]
+            return
+        if isinstance(rate, schedules.LearningRateSchedule):
+            raise TypeError(
+                f"Expected `{self.name}` to have been given as a number: a "
+                f"`LearningRateSchedule` cannot be assigned. Received: {value}"
+            )
+        layer._given_rates[self.name] = check_real(self.name, value, minimum=0)
+        layer.scale_rates({self.name: 1.0})
+
+    def _checked(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            value = schedules.deserialize(value)
+        if isinstance(value, schedules.LearningRateSchedule):
+            return value
+        return check_real(self.name, value, minimum=0)
+
+
+class LocalLearningLayer(keras.layers.Layer):
+    """Base of the layers that learn by a local rule inside `call`.
+
+    In `call(training=True)`, unless `layer.trainable` is `False`, the layer
+    moves its own weights by its own rule, as `BatchNormalization` moves its
+    statistics. No gradient reaches these weights; gradients pass through the
+    layer to the layers below. At inference nothing moves.
+
+    A subclass declares its rates with `Rate()`, names the weights that its
+    rule moves in `state_names`, and writes four methods: `build_state` creates
+    these weights, `respond` computes the outputs, `learn` the new weights, and
+    `report` the scalars worth watching. It never assigns a weight itself.
+
+    Args:
+        units: Integer >= 2, number of units.
+        activation: Activation function of the outputs. Learning does not see
+            it. Defaults to `None`, the outputs as they are.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
+            samples. Integers are cast to the compute dtype.
+        training: Whether the layer learns from `inputs`.
+
+    Input shape:
+        `(batch, ..., inputs)`
+
+    Output shape:
+        `(batch, ..., units)`
+
+    Raises:
+        ValueError: If an argument is out of range, if inputs have rank 1, or
+            if their last dimension is unknown.
+    """
+
+    state_names: tuple[str, ...] = ()
+
+    def __init__(
+        self, units: int, activation: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._given_rates: dict[str, Any] = {}
+        self._rates: dict[str, Any] = {}
+        self.iterations = None
+        self.units = check_integer("units", units, minimum=2)
+        self.activation = keras.activations.get(activation)
+
+    # What a subclass writes.
+
+    def build_state(self, input_dim: int) -> None:
+        """Creates the weights of `state_names` with `add_state`."""
+        raise NotImplementedError
+
+    def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """Outputs before the activation, `(..., units)`, for the state."""
+        raise NotImplementedError
+
+    def learn(
+        self, inputs: Tensor, state: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """New values of the weights that one batch `(batch, inputs)` moves."""
+        raise NotImplementedError
+
+    def report(self) -> dict[str, Tensor]:
+        """Scalars that say how learning goes, from the weights alone."""
+        return {}
+
+    # What it gets.
+
+    def add_state(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any,
+        dtype: str | None = None,
+    ) -> Any:
+        """A weight that the rule moves and no gradient reaches.
+
+        It is float32 (float64 under a float64 policy) and never autocast:
+        under a mixed policy small steps would be lost.
+        """
+        wide = "float64" if self.variable_dtype == "float64" else "float32"
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype or wide,
+            trainable=False,
+            autocast=False,
+        )
+
+    @property
+    def rates(self) -> dict[str, Any]:
+        """The rates at this moment, by name."""
+        return {name: getattr(self, name) for name in self._rates}
+
+    @property
+    def given_rates(self) -> dict[str, float]:
+        """The rates as they were given, annealed or not, without schedules."""
+        return {
+            name: rate
+            for name, rate in self._given_rates.items()
+            if not isinstance(rate, schedules.LearningRateSchedule)
+        }
+
+    def scale_rates(self, factors: dict[str, float]) -> None:
+        """Sets each named rate to a multiple of the rate that was given."""
+        for name, factor in factors.items():
+            rate = factor * self._given_rates[name]
+            if self.built:
+                self._rates[name].assign(rate)
+            else:
+                self._rates[name] = rate
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if len(input_shape) < 2:
+            raise ValueError(
+                "Expected inputs of rank >= 2, `(batch, ..., inputs)`. "
+                f"Received: input_shape={input_shape}"
+            )
+        if input_shape[-1] is None:
+            raise ValueError(
+                "Expected inputs with a known last dimension. "
+                f"Received: input_shape={input_shape}"
+            )
+        self.input_spec = keras.layers.InputSpec(
+            min_ndim=2, axes={-1: input_shape[-1]}
+        )
+        self.build_state(input_shape[-1])
+        self.iterations = self.add_state(
+            "iterations", (), "zeros", dtype="int32"
+        )
+        for name in self.given_rates:
+            # `initializers.Constant` would round it to float32 on torch.
+            constant = functools.partial(np.full, fill_value=self._rates[name])
+            self._rates[name] = self.add_state(name, (), constant)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        inputs = ops.cast(inputs, self.compute_dtype)
+        learning = bool(training) and self.trainable
+        # A copy, because torch assigns in place what autograd still needs.
+        state = {
+            name: ops.copy(weight) if learning else weight.value
+            for name, weight in self.state.items()
+        }
+        outputs = self.activation(self.respond(inputs, state))
+        if learning:
+            samples = ops.reshape(
+                ops.stop_gradient(inputs), (-1, inputs.shape[-1])
+            )
+            for name, value in self.learn(samples, state).items():
+                self.state[name].assign(value)
+            self.iterations.assign(self.iterations + 1)
+        # Keras refuses to fit or evaluate a model that has no loss at all.
+        self.add_loss(ops.zeros(()))
+        return outputs
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The weights that the rule moves, by name."""
+        return {name: getattr(self, name) for name in self.state_names}
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        rates = {
+            name: schedules.serialize(rate)
+            if isinstance(rate, schedules.LearningRateSchedule)
+            else rate
+            for name, rate in self._given_rates.items()
+        }
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            **rates,
+        }
+
+
+def local_layers(model: keras.Model) -> list[LocalLearningLayer]:
+    """All local layers of a model, nested ones too, each once."""
+    layers = model._flatten_layers(include_self=False)
+    local = (x for x in layers if isinstance(x, LocalLearningLayer))
+    return list(dict.fromkeys(local))
+
+
+def collect(
+    layers: Iterable[LocalLearningLayer],
+    read: Callable[[LocalLearningLayer], dict[str, Any]],
+) -> dict[str, Any]:
+    """What `read` finds in each layer, under names fit for the logs.
+
+    With several layers each name starts with the layer's own.
+    """
+    layers = list(layers)
+    return {
+        f"{layer.name}_{name}" if len(layers) > 1 else name: value
+        for layer in layers
+        for name, value in read(layer).items()
+    }

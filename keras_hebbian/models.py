@@ -1,0 +1,172 @@
+"""Models whose training step needs no labels, no loss and no gradient."""
+
+from typing import Any
+
+import keras
+
+from keras_hebbian.layers.local_learning import collect, local_layers
+
+# The class of `keras.Model(inputs, outputs)`, which Keras does not export.
+_Functional = type(keras.Model.__new__(keras.Model, "inputs", "outputs"))
+
+
+class _LocalTraining:
+    """The training step of the models below.
+
+    Compiled without a loss, a step is one forward pass in which the local
+    layers learn: no tape, no optimizer. With a loss it is Keras's own step.
+    Either way the logs carry what the local layers report.
+    """
+
+    def _reports(self) -> dict[str, Any]:
+        return collect(local_layers(self), lambda layer: layer.report())
+
+    def _step(self, data: Any, training: bool) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        outputs = self(x, training=training)
+        self._check_nothing_to_minimize()
+        logs = self.compute_metrics(x, y, outputs, sample_weight)
+        logs = {name: logs[name] for name in logs if name != "loss"}
+        return logs if logs or training else self._reports()
+
+    def _check_nothing_to_minimize(self) -> None:
+        """Refuses to drop a loss, or to train where nothing learns."""
+        layers = local_layers(self)
+        constants = sum(len(layer.losses) for layer in layers)
+        if not layers or len(self.losses) > constants:
+            raise ValueError(
+                "Expected `compile(loss=...)` for a model that has no local "
+                "layer, or whose other layers add losses or regularize their "
+                "weights. Received: loss=None"
+            )
+
+    if keras.backend.backend() == "jax":
+
+        def train_step(self, state: Any, data: Any) -> Any:
+            if self.loss is None:
+                logs, state = self._stateless_step(state, data, training=True)
+            else:
+                logs, state = super().train_step(state, data)
+            mapping = zip(self.non_trainable_variables, state[1], strict=True)
+            with keras.StatelessScope(state_mapping=list(mapping)):
+                return {**logs, **self._reports()}, state
+
+        def test_step(self, state: Any, data: Any) -> Any:
+            if self.loss is None:
+                return self._stateless_step(state, data, training=False)
+            return super().test_step(state, data)
+
+        def _stateless_step(
+            self, state: Any, data: Any, training: bool
+        ) -> tuple[dict[str, Any], Any]:
+            trainable, non_trainable, *optimizer, metrics = state
+            mapping = [
+                *zip(self.trainable_variables, trainable, strict=True),
+                *zip(self.non_trainable_variables, non_trainable, strict=True),
+                *zip(self.metrics_variables, metrics, strict=True),
+            ]
+            with keras.StatelessScope(mapping, collect_losses=True) as scope:
+                logs = self._step(data, training)
+            non_trainable, metrics = (
+                [scope.get_current_value(variable) for variable in variables]
+                for variables in (
+                    self.non_trainable_variables,
+                    self.metrics_variables,
+                )
+            )
+            return logs, (trainable, non_trainable, *optimizer, metrics)
+
+    else:
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            if self.loss is None:
+                logs = self._step(data, training=True)
+            else:
+                logs = super().train_step(data)
+            return {**logs, **self._reports()}
+
+        def test_step(self, data: Any) -> dict[str, Any]:
+            if self.loss is None:
+                return self._step(data, training=False)
+            return super().test_step(data)
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class HebbianModel(_LocalTraining, keras.Model):
+    """A `keras.Model` that fits without labels, loss or gradient.
+
+    Used as `keras.Model` is: with inputs and outputs, or subclassed.
+    `compile()` without a loss, then `fit(x)`: each step is one forward pass in
+    which the local layers learn, and nothing else. `compile(loss=...)` trains
+    all other layers by backpropagation in the same `fit`. In both cases the
+    progress bar and the history show what the local layers report; with
+    several of them each name starts with the layer's own. `evaluate` returns
+    the compiled metrics, and without any what the local layers report.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> inputs = keras.Input((6,))
+    >>> model = kh.HebbianModel(inputs, kh.HebbianCompetitive(4)(inputs))
+    >>> model.compile()
+    >>> history = model.fit(np.random.rand(20, 6), epochs=2, verbose=0)
+    >>> list(history.history)
+    ['converged']
+
+    Args:
+        *args: Arguments of `keras.Model`.
+        **kwargs: Arguments of `keras.Model`.
+
+    Raises:
+        ValueError: In the first step, if the model was compiled without a loss
+            and has no local layer, or another layer or a regularizer adds one.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        functional = len(args) > 1 or "outputs" in kwargs
+        if cls is HebbianModel and functional:
+            cls = FunctionalHebbianModel
+        return super().__new__(cls, *args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class FunctionalHebbianModel(HebbianModel, _Functional):
+    """What `HebbianModel(inputs, outputs)` makes.
+
+    Keras would make `HebbianModel` itself functional for good at the first
+    such call, and subclassing it would fail from then on.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class HebbianSequential(_LocalTraining, keras.Sequential):
+    """A `keras.Sequential` that fits without labels, loss or gradient.
+
+    `compile()` without a loss, then `fit(x)`: each step is one forward pass in
+    which the local layers learn, and nothing else. `compile(loss=...)` trains
+    all other layers by backpropagation in the same `fit`. In both cases the
+    progress bar and the history show what the local layers report; with
+    several of them each name starts with the layer's own. `evaluate` returns
+    the compiled metrics, and without any what the local layers report.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> model = kh.HebbianSequential([kh.HebbianCompetitive(4)])
+    >>> model.compile()
+    >>> history = model.fit(np.random.rand(20, 6), epochs=2, verbose=0)
+    >>> list(history.history)
+    ['converged']
+
+    Args:
+        layers: List of layers, the first of which may be a `keras.Input`.
+        trainable: Whether anything learns or trains. Defaults to `True`.
+        name: Name of the model. Defaults to `None`.
+
+    Raises:
+        ValueError: In the first step, if the model was compiled without a loss
+            and has no local layer, or another layer or a regularizer adds one.
+    """

@@ -1,0 +1,1 @@
+"""Pure learning rules: tensors in, tensors out, on `keras.ops`."""

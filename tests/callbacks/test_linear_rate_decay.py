@@ -1,0 +1,151 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_hebbian as kh
+
+IMAGES = np.random.default_rng(0).random((40, 6), dtype="float32")
+
+
+def model_with(kind=kh.HebbianSequential, **arguments):
+    layer = kh.HebbianCompetitive(
+        4, **{"learning_rate": 0.8, "name": "units", **arguments}
+    )
+    model = kind([keras.Input((6,)), layer])
+    model.compile()
+    return model
+
+
+def rates(model, **arguments):
+    arguments = {"callbacks": [kh.LinearRateDecay()], **arguments}
+    history = model.fit(IMAGES, verbose=0, **arguments).history
+    return history["learning_rate"]
+
+
+def test_follows_the_line_of_the_paper():
+    # eps0 * (1 - nep / Nep)
+    model = model_with()
+    expected = [0.8, 0.6, 0.4, 0.2]
+    np.testing.assert_allclose(rates(model, epochs=4), expected, rtol=1e-6)
+    assert float(model.layers[0].learning_rate) == pytest.approx(0.2)
+    # A second fit starts at the top of its own line.
+    np.testing.assert_allclose(rates(model, epochs=2), [0.8, 0.4], rtol=1e-6)
+
+
+def test_a_model_that_fit_builds():
+    model = kh.HebbianSequential([kh.HebbianCompetitive(4, learning_rate=0.8)])
+    model.compile()
+    observed = rates(model, epochs=4, initial_epoch=2)
+    np.testing.assert_allclose(observed, [0.4, 0.2], rtol=1e-6)
+
+
+def test_ends_at_a_fraction_of_the_initial_rate():
+    observed = rates(
+        model_with(), epochs=4, callbacks=[kh.LinearRateDecay(final=0.5)]
+    )
+    np.testing.assert_allclose(observed, [0.8, 0.7, 0.6, 0.5], rtol=1e-6)
+
+
+def test_initial_epoch_continues_on_the_same_line():
+    observed = rates(model_with(), epochs=4, initial_epoch=2)
+    np.testing.assert_allclose(observed, [0.4, 0.2], rtol=1e-6)
+
+
+def test_a_loaded_model_continues_on_the_same_line(tmp_path):
+    model = model_with()
+    model.fit(IMAGES, epochs=4, callbacks=[kh.LinearRateDecay(), StopAfter(1)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    observed = rates(loaded, epochs=4, initial_epoch=2)
+    np.testing.assert_allclose(observed, [0.4, 0.2], rtol=1e-6)
+
+
+class StopAfter(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == self.epoch
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_resumes_where_it_was(tmp_path):
+    def fit(model, *callbacks):
+        model.fit(
+            IMAGES,
+            epochs=4,
+            shuffle=False,
+            callbacks=[*callbacks, kh.LinearRateDecay()],
+            verbose=0,
+        )
+        return model.get_weights()
+
+    keras.utils.set_random_seed(1)
+    expected = fit(model_with())
+
+    keras.utils.set_random_seed(1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model_with(),
+            keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+            Interrupt(),
+        )
+    resumed = fit(
+        model_with(), keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    )
+    for mine, uninterrupted in zip(resumed, expected, strict=True):
+        np.testing.assert_array_equal(mine, uninterrupted)
+
+
+def test_starts_from_an_assigned_rate():
+    model = model_with()
+    model.layers[0].learning_rate = 0.4
+    np.testing.assert_allclose(rates(model, epochs=2), [0.4, 0.2], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
+def test_works_in_a_standard_model():
+    observed = rates(model_with(keras.Sequential), epochs=2)
+    np.testing.assert_allclose(observed, [0.8, 0.4], rtol=1e-6)
+
+
+def test_the_rate_in_the_logs_is_the_rate_of_the_steps():
+    model = model_with(learning_rate=0.5)
+    observed, moved = [], []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.before = self.model.get_weights()[0]
+
+        def on_epoch_end(self, epoch, logs=None):
+            moved.append(
+                np.abs(self.model.get_weights()[0] - self.before).max()
+            )
+            observed.append(logs["learning_rate"])
+
+    model.fit(
+        IMAGES,
+        batch_size=40,
+        epochs=5,
+        callbacks=[kh.LinearRateDecay(), Watch()],
+        verbose=0,
+    )
+    np.testing.assert_allclose(moved, observed, rtol=1e-4)
+
+
+@pytest.mark.parametrize("final", [-0.1, 1.1, float("nan")])
+def test_a_final_rate_outside_0_to_1_is_refused(final):
+    with pytest.raises(ValueError, match="Expected `final`"):
+        kh.LinearRateDecay(final=final)
+
+
+def test_a_model_with_nothing_to_anneal_is_refused():
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100)
+    with pytest.raises(ValueError, match="Expected a model with a local"):
+        rates(model_with(learning_rate=schedule), epochs=1)

@@ -1,0 +1,45 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import keras_hebbian as kh
+
+# The first call of anything compiles it.
+settings.register_profile("keras", deadline=None)
+settings.load_profile("keras")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture
+def float64():
+    """Everything that Keras makes is float64, on every backend."""
+    on_jax = keras.backend.backend() == "jax"
+    if on_jax:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    if on_jax:
+        jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(scope="session")
+def digits() -> np.ndarray:
+    """1437 scanned digits as flat images in [0, 1]."""
+    (images, _), _ = kh.datasets.load_data("digits")
+    return images.reshape(len(images), -1)
+
+
+@pytest.fixture(scope="session")
+def digit_labels() -> np.ndarray:
+    (_, labels), _ = kh.datasets.load_data("digits")
+    return labels

@@ -1,0 +1,357 @@
+import keras
+import numpy as np
+import oracles
+import pytest
+from keras import ops
+
+import keras_hebbian as kh
+
+RULES = [(2, 2), (3, 2), (3, 7), (2.5, 3)]
+
+
+def kernel_of(layer):
+    return ops.convert_to_numpy(layer.kernel).copy()
+
+
+def learned(inputs, **arguments):
+    """A layer that saw `inputs` once, and its kernel before that."""
+    layer = kh.HebbianCompetitive(**{"units": 12, **arguments})
+    layer.build(np.shape(inputs))
+    before = kernel_of(layer)
+    layer(inputs, training=True)
+    return layer, before
+
+
+@pytest.mark.parametrize(("p", "k"), RULES)
+def test_fit_is_the_loop_of_the_paper(float64, digits, p, k):
+    batch, epochs, rate = 24, 5, 0.02
+    images = digits.astype("float64") * 0.9  # no float32 holds these
+    model = kh.HebbianSequential(
+        [
+            keras.Input((64,)),
+            kh.HebbianCompetitive(30, p=p, k=k, learning_rate=rate),
+        ]
+    )
+    (layer,) = model.layers
+    synapses = kernel_of(layer).T
+    batches = [
+        (rate * (1 - epoch / epochs), images[i : i + batch])
+        for epoch in range(epochs)
+        for i in range(0, len(images), batch)  # the last one is smaller
+    ]
+    assert len(batches) == 300
+    expected = oracles.competing_units(synapses, batches, p, k, delta=0.4)
+
+    model.compile()
+    model.fit(
+        images,
+        batch_size=batch,
+        epochs=epochs,
+        shuffle=False,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    )
+    assert kernel_of(layer).dtype == np.float64
+    assert int(layer.iterations) == 300
+    np.testing.assert_allclose(kernel_of(layer).T, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("p", "k"), RULES)
+def test_one_step_in_float32(digits, p, k):
+    layer, before = learned(digits[:100], units=30, p=p, k=k)
+    expected = oracles.competing_units(
+        before.T.astype("float64"),
+        [(0.02, digits[:100].astype("float64"))],
+        p,
+        k,
+        delta=0.4,
+    )
+    np.testing.assert_allclose(
+        kernel_of(layer).T, expected, rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_a_unit_learns_its_sample_at_p_norm_one(p):
+    sample = np.array([[0.1, 0.7, 0.0, 0.4]], dtype="float32")
+    layer = kh.HebbianCompetitive(2, p=p, delta=0.0, learning_rate=0.05)
+    for step in range(400):
+        layer(sample, training=True)
+        layer.learning_rate = 0.05 * (1 - step / 400)
+    dual = np.sign(kernel_of(layer)) * np.abs(kernel_of(layer)) ** (p - 1)
+    winner = int(np.argmax(sample @ dual))
+    weights = kernel_of(layer)[:, winner]
+    norm = (sample[0] ** p).sum() ** (1 / p)
+    np.testing.assert_allclose(weights, sample[0] / norm, atol=2e-3)
+
+
+def test_leading_axes_are_samples(digits):
+    layer, before = learned(digits[:24])
+    other = kh.HebbianCompetitive(12)
+    other.build((4, 6, 64))
+    other.kernel.assign(before)
+    outputs = other(digits[:24].reshape(4, 6, 64), training=True)
+    assert tuple(outputs.shape) == (4, 6, 12)
+    np.testing.assert_allclose(kernel_of(other), kernel_of(layer), rtol=1e-6)
+
+
+def test_outputs_are_those_of_a_dense_layer(digits):
+    layer = kh.HebbianCompetitive(12, p=3, activation="relu")
+    dense = keras.layers.Dense(12, activation="relu", use_bias=False)
+    for built in (layer, dense):
+        built.build((None, 64))
+    dense.set_weights([layer.get_weights()[0]])
+    expected = ops.convert_to_numpy(dense(digits[:5]))
+    for training in (False, True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(layer(digits[:5], training=training)),
+            expected,
+            rtol=1e-5,
+        )
+        dense.set_weights([layer.get_weights()[0]])
+        expected = ops.convert_to_numpy(dense(digits[:5]))
+
+
+def test_only_training_moves_weights(digits):
+    layer = kh.HebbianCompetitive(12)
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    before = kernel_of(layer)
+    model.predict(digits[:50], verbose=0)
+    model.evaluate(digits[:50], verbose=0)
+    layer(digits[:50])
+    layer.trainable = False
+    model.compile()
+    model.fit(digits[:50], verbose=0)
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    assert int(layer.iterations) == 0
+    layer.trainable = True
+    model.compile()
+    model.fit(digits[:50], verbose=0)
+    assert np.abs(kernel_of(layer) - before).max() > 0.01
+
+
+def test_gradients_pass_to_the_layers_below(digits):
+    """The layers below learn as below a frozen dense layer."""
+    labels = digits[:32, :3]
+
+    def trained(middle):
+        below = keras.layers.Dense(8, activation="tanh")
+        top = keras.layers.Dense(3)
+        model = keras.Sequential([keras.Input((64,)), below, middle, top])
+        below.set_weights(weights[0])
+        top.set_weights(weights[1])
+        model.compile(keras.optimizers.SGD(0.1), loss="mse")
+        model.fit(digits[:32], labels, batch_size=32, verbose=0)
+        return below.get_weights(), top.get_weights()
+
+    rng = np.random.default_rng(0)
+    weights = [
+        [rng.normal(size=(64, 8)) / 8, np.zeros(8)],
+        [rng.normal(size=(12, 3)) / 4, np.zeros(3)],
+    ]
+    local = kh.HebbianCompetitive(12)
+    local.build((None, 8))
+    before = kernel_of(local)
+    dense = keras.layers.Dense(12, use_bias=False, trainable=False)
+    dense.build((None, 8))
+    dense.set_weights([before])
+    for mine, stock in zip(trained(local), trained(dense), strict=True):
+        for value, expected in zip(mine, stock, strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(kernel_of(local) - before).max() > 0.01
+
+
+def test_learns_above_a_convolution():
+    images = np.random.default_rng(0).random((16, 8, 8, 1), dtype="float32")
+    convolution = keras.layers.Conv2D(4, 3)
+    layer = kh.HebbianCompetitive(6)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            convolution,
+            layer,
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.compile("sgd", loss="mse")
+    before = [convolution.get_weights()[0], kernel_of(layer)]
+    model.fit(images, np.ones((16, 2)), verbose=0)
+    after = [convolution.get_weights()[0], kernel_of(layer)]
+    for old, new in zip(before, after, strict=True):
+        assert np.abs(new - old).max() > 0
+
+
+def test_a_schedule_runs_on_the_iterations_of_the_layer(digits):
+    once = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.0, 0.1])
+    layer = kh.HebbianCompetitive(12, learning_rate=once)
+    layer.build((None, 64))
+    moves = []
+    for _ in range(4):
+        before = kernel_of(layer)
+        layer(digits[:20], training=True)
+        moves.append(np.abs(kernel_of(layer) - before).max())
+    np.testing.assert_allclose(moves, [0, 0, 0.1, 0.1], rtol=1e-5)
+    with pytest.raises(TypeError, match="Expected `learning_rate`"):
+        layer.learning_rate = 0.1
+
+
+def test_the_rate_can_be_assigned_while_learning(digits):
+    layer = kh.HebbianCompetitive(12, learning_rate=0.3)
+    assert layer.learning_rate == 0.3
+    layer.build((None, 64))
+    for assign in (
+        lambda: layer.learning_rate.assign(0.1),
+        lambda: setattr(layer, "learning_rate", 0.1),
+    ):
+        layer.learning_rate = 0.2
+        assign()
+        before = kernel_of(layer)
+        layer(digits[:20], training=True)
+        moved = np.abs(kernel_of(layer) - before).max()
+        np.testing.assert_allclose(moved, 0.1, rtol=1e-4)
+    with pytest.raises(ValueError, match="Expected `learning_rate`"):
+        layer.learning_rate = -1
+    assert float(layer.learning_rate) == pytest.approx(0.1)
+
+
+def test_a_mixed_policy_keeps_the_state_in_float32(digits):
+    layer, before = learned(digits[:100], dtype="mixed_bfloat16")
+    assert {v.dtype for v in layer.weights} == {"float32", "int32"}
+    outputs = layer(digits[:5])
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    plain = kh.HebbianCompetitive(12)
+    plain.build((None, 64))
+    plain.kernel.assign(before)
+    plain(digits[:100], training=True)
+    mixed, full = kernel_of(layer) - before, kernel_of(plain) - before
+    # bfloat16 rounds the currents, so a close race may have another winner.
+    assert np.corrcoef(mixed.ravel(), full.ravel())[0, 1] > 0.98
+    steps = np.unique(np.abs(mixed[mixed != 0]))
+    assert steps.min() < 0.02 * 2**-8  # smaller than bfloat16 could hold
+
+
+def test_a_constraint_holds_after_each_step(digits):
+    layer, before = learned(digits[:100], kernel_constraint="non_neg")
+    assert before.min() < 0
+    assert kernel_of(layer).min() == 0
+
+
+def test_integers_are_cast(digits):
+    integers = (digits[:20] * 16).astype("uint8")
+    layer, before = learned(integers)
+    other = kh.HebbianCompetitive(12)
+    other.build((None, 64))
+    other.kernel.assign(before)
+    other(integers.astype("float32"), training=True)
+    np.testing.assert_array_equal(kernel_of(layer), kernel_of(other))
+
+
+@pytest.mark.parametrize("p", [1, 2, 2.5, 3])
+def test_all_zero_inputs_change_nothing(digits, p):
+    layer, before = learned(np.zeros((10, 64), dtype="float32"), p=p)
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    padded = np.concatenate([digits[:10], np.zeros((10, 64))])
+    layer(padded.astype("float32"), training=True)
+    other = kh.HebbianCompetitive(12, p=p)
+    other.build((None, 64))
+    other.kernel.assign(before)
+    other(digits[:10], training=True)
+    np.testing.assert_allclose(
+        kernel_of(layer), kernel_of(other), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_converged_is_two_sided():
+    layer = kh.HebbianCompetitive(4, p=2)
+    layer.build((None, 2))
+    # Squared norms 1, 1.21, 0.81 and 0.
+    layer.kernel.assign([[0.6, 1.1, 0.9, 0.0], [0.8, 0.0, 0.0, 0.0]])
+    assert float(layer.report()["converged"]) == 0.25
+
+
+def test_config_and_file_keep_everything(digits, tmp_path):
+    layer = kh.HebbianCompetitive(
+        12,
+        p=2.5,
+        k=3,
+        delta=0.1,
+        learning_rate=0.5,
+        precision=1e-20,
+        activation="relu",
+        kernel_initializer="ones",
+        kernel_constraint="non_neg",
+        name="units",
+    )
+    copy = kh.HebbianCompetitive.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    model.fit(digits[:40], verbose=0)
+    layer.learning_rate.assign(0.125)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, kh.HebbianSequential)
+    (restored,) = loaded.layers
+    assert float(restored.learning_rate) == 0.125
+    assert restored.given_rates == {"learning_rate": 0.5}
+    assert int(restored.iterations) == 2
+    np.testing.assert_array_equal(kernel_of(restored), kernel_of(layer))
+
+
+def test_a_schedule_is_saved(tmp_path):
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100, 0.0)
+    layer = kh.HebbianCompetitive(4, learning_rate=schedule)
+    model = kh.HebbianSequential([keras.Input((3,)), layer])
+    model.compile()
+    model.fit(np.ones((50, 3)), batch_size=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    (restored,) = keras.models.load_model(tmp_path / "model.keras").layers
+    assert float(restored.learning_rate) == pytest.approx(0.05)
+
+
+BAD_ARGUMENTS = [
+    {"units": 1},
+    {"units": 2.5},
+    {"units": "many"},
+    {"k": 1},
+    {"k": 13},
+    {"k": 2.0},
+    {"k": True},
+    {"p": 0.5},
+    {"p": float("inf")},
+    {"p": float("nan")},
+    {"p": "three"},
+    {"delta": -0.1},
+    {"delta": float("nan")},
+    {"learning_rate": -0.1},
+    {"learning_rate": "fast"},
+    {"learning_rate": None},
+    {"learning_rate": float("nan")},
+    {"precision": 0},
+    {"precision": -1.0},
+    {"precision": 1e-50},
+]
+
+
+@pytest.mark.parametrize("arguments", BAD_ARGUMENTS, ids=str)
+def test_bad_arguments_are_refused(arguments):
+    ((name, _),) = arguments.items()
+    with pytest.raises(ValueError, match=f"Expected `{name}`.* Received: "):
+        kh.HebbianCompetitive(**{"units": 12, **arguments})
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, None)])
+def test_bad_input_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match=r"Expected inputs .* Received: "):
+        kh.HebbianCompetitive(12).build(shape)
+
+
+def test_another_input_dimension_is_refused(digits):
+    layer, _ = learned(digits[:10])
+    after = kernel_of(layer)
+    with pytest.raises(ValueError, match="incompatible"):
+        layer(digits[:10, :63], training=True)
+    np.testing.assert_array_equal(kernel_of(layer), after)

@@ -1,0 +1,194 @@
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+
+import keras_hebbian as kh
+
+# Unit 0 wins classes 2, 2, 0, unit 1 wins 1, unit 2 wins nothing.
+ACTIVATIONS = np.array(
+    [[3, 1, 0], [5, 4, 2], [9, 0, 1], [-2, 7, -9]], dtype="float32"
+)
+LABELS = np.array([2, 2, 0, 1])
+SCORES = {0: [1 / 3, 0, 2 / 3], 1: [0, 1, 0]}
+
+
+def adapted(*data):
+    classifier = kh.WinnerClassifier(3)
+    with pytest.warns(UserWarning, match=r"1 of 3 units .*\[2\]"):
+        classifier.adapt(*data)
+    return classifier
+
+
+def scores_of(model, activations):
+    return ops.convert_to_numpy(model(np.asarray(activations, "float32")))
+
+
+def test_scores_are_the_votes_of_the_winner():
+    classifier = adapted(ACTIVATIONS, LABELS)
+    np.testing.assert_array_equal(classifier.unit_classes, [2, 1, -1])
+    np.testing.assert_allclose(
+        scores_of(classifier, [[4, 3, 0], [0, 1, 0]]), [SCORES[0], SCORES[1]]
+    )
+
+
+def test_a_unit_that_never_won_does_not_compete():
+    classifier = adapted(ACTIVATIONS, LABELS)
+    np.testing.assert_allclose(
+        scores_of(classifier, [[-5, -4, 9]]), [SCORES[1]]
+    )
+
+
+def test_leading_axes():
+    classifier = adapted(ACTIVATIONS.reshape(2, 2, 3), LABELS.reshape(2, 2))
+    np.testing.assert_array_equal(classifier.unit_classes, [2, 1, -1])
+    scores = scores_of(classifier, ACTIVATIONS.reshape(2, 2, 3))
+    assert scores.shape == (2, 2, 3)
+    np.testing.assert_allclose(scores[1, 1], SCORES[1])
+
+
+class Pairs(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        part = slice(2 * index, 2 * index + 2)
+        return ACTIVATIONS[part], LABELS[part]
+
+
+def tf_pairs():
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices((ACTIVATIONS, LABELS)).batch(3)
+
+
+def torch_pairs():
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(
+            torch.tensor(ACTIVATIONS), torch.tensor(LABELS)
+        ),
+        batch_size=3,
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda: (ACTIVATIONS, LABELS),
+        lambda: (ACTIVATIONS, LABELS[:, None]),
+        lambda: (ACTIVATIONS, LABELS.astype("float32")),
+        lambda: (ACTIVATIONS.tolist(), LABELS.tolist()),
+        lambda: (ops.convert_to_tensor(ACTIVATIONS), LABELS),
+        lambda: (Pairs(),),
+        lambda: ([Pairs()[0], Pairs()[1]],),
+        lambda: (pair for pair in [iter([Pairs()[0], Pairs()[1]])]),
+        lambda: (tf_pairs(),),
+        lambda: (torch_pairs(),),
+    ],
+)
+def test_arrays_and_datasets_count_alike(data):
+    classifier = adapted(*data())
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(classifier.votes.value),
+        [[1, 0, 2], [0, 1, 0], [0, 0, 0]],
+    )
+
+
+def test_adapt_forgets_earlier_counts():
+    classifier = adapted(ACTIVATIONS, LABELS)
+    classifier.adapt(np.eye(3), [0, 1, 2])
+    np.testing.assert_array_equal(classifier.unit_classes, [0, 1, 2])
+
+
+@given(
+    arrays("float32", (20, 5), elements=st.integers(-1000, 1000)),
+    arrays("int64", (20,), elements=st.integers(0, 3)),
+)
+def test_scores_are_shares_of_the_samples_that_the_winner_won(values, labels):
+    classifier = kh.WinnerClassifier(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classifier.adapt(values, labels)
+    scores = scores_of(classifier, values)
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, rtol=1e-5)
+    winners = values.argmax(axis=-1)
+    for row, winner in zip(scores, winners, strict=True):
+        won = labels[winners == winner]
+        expected = np.bincount(won, minlength=4) / len(won)
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("activations", "labels", "message"),
+    [
+        (ACTIVATIONS, [0, 1, 2, 3], "class indices"),
+        (ACTIVATIONS, [0, 1, 2, -1], "class indices"),
+        (ACTIVATIONS, [0, 1, 2, 0.5], "class indices"),
+        (ACTIVATIONS, [0, 1, 2, np.nan], "class indices"),
+        (ACTIVATIONS, LABELS[:3], "one label per sample"),
+        (ACTIVATIONS, np.eye(4), "one label per sample"),
+        (ACTIVATIONS[0], LABELS, "finite activations"),
+        (np.full_like(ACTIVATIONS, np.inf), LABELS, "finite activations"),
+        (ACTIVATIONS[:0], LABELS[:0], "at least one sample"),
+        ([], None, "at least one sample"),
+        (ACTIVATIONS, None, "`labels`"),
+        (ACTIVATIONS[:, :2], LABELS, "activations of 3 units"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_bad_data_is_refused_and_nothing_is_forgotten(
+    activations, labels, message
+):
+    classifier = adapted(ACTIVATIONS, LABELS)
+    with pytest.raises(ValueError, match=f"(?s)Expected.*{message}.*Received"):
+        classifier.adapt(activations, labels)
+    np.testing.assert_array_equal(classifier.unit_classes, [2, 1, -1])
+
+
+@pytest.mark.parametrize("num_classes", [1, 2.5, "ten", None])
+def test_bad_arguments_are_refused(num_classes):
+    with pytest.raises(ValueError, match="Expected `num_classes`"):
+        kh.WinnerClassifier(num_classes)
+
+
+def test_a_call_before_adapt_is_refused():
+    model = keras.Sequential([keras.Input((3,)), kh.WinnerClassifier(3)])
+    for use in (model, lambda x: model.predict(x, verbose=0)):
+        with pytest.raises(ValueError, match="Expected `adapt`"):
+            use(ACTIVATIONS)
+    with pytest.warns(UserWarning, match="won no sample"):
+        model.layers[0].adapt(ACTIVATIONS, LABELS)
+    np.testing.assert_allclose(
+        model.predict(ACTIVATIONS, verbose=0)[-1], SCORES[1]
+    )
+
+
+def test_accuracy_counts_the_winners_that_vote_right():
+    units = kh.HebbianCompetitive(3, kernel_initializer="identity")
+    classifier = adapted(ACTIVATIONS, LABELS)
+    model = keras.Sequential([keras.Input((3,)), units, classifier])
+    model.compile(metrics=["accuracy"])
+    _, accuracy = model.evaluate(ACTIVATIONS, LABELS, verbose=0)
+    assert accuracy == 0.75
+
+
+def test_votes_survive_files_and_clones(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), adapted(ACTIVATIONS, LABELS)])
+    expected = scores_of(model, ACTIVATIONS)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    model.save_weights(tmp_path / "model.weights.h5")
+    fresh = keras.Sequential([keras.Input((3,)), kh.WinnerClassifier(3)])
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    for copy in (loaded, clone, fresh):
+        np.testing.assert_array_equal(
+            copy.predict(ACTIVATIONS, verbose=0), expected
+        )

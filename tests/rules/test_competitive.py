@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+
+from keras_hebbian.rules import competitive
+
+WEIGHTS = np.array([[-2.0, 0.0, 0.5], [3.0, -0.25, 1.0]], dtype="float32")
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 2.5, 3, 4, 7])
+def test_dual_is_the_signed_power_of_the_paper(p):
+    expected = np.sign(WEIGHTS) * np.abs(WEIGHTS) ** (p - 1)
+    dual = competitive.dual(ops.convert_to_tensor(WEIGHTS), p)
+    np.testing.assert_allclose(ops.convert_to_numpy(dual), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [2, 2.0, 3, 3.0])
+def test_whole_p_calls_no_general_power(monkeypatch, p):
+    def fail(*args):
+        raise AssertionError("a general power was called")
+
+    monkeypatch.setattr(ops, "power", fail)
+    competitive.dual(ops.convert_to_tensor(WEIGHTS), p)
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3])
+def test_norms_are_sums_of_powers(p):
+    norms = competitive.norms(ops.convert_to_tensor(WEIGHTS), p)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(norms),
+        (np.abs(WEIGHTS) ** p).sum(axis=0),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("k", "expected"),
+    [
+        (2, [[0, 1, -0.4, 0], [1, 0, 0, -0.4]]),
+        (3, [[-0.4, 1, 0, 0], [1, -0.4, 0, 0]]),
+        (4, [[0, 1, 0, -0.4], [1, 0, -0.4, 0]]),
+    ],
+)
+def test_winner_gains_and_kth_loses(k, expected):
+    currents = np.array([[3, 9, 4, -1], [9, 1, 0, 2]], dtype="float32")
+    g = competitive.compete(ops.convert_to_tensor(currents), k, delta=0.4)
+    np.testing.assert_allclose(ops.convert_to_numpy(g), expected, rtol=1e-6)
+
+
+def test_tied_units_do_not_share_a_place():
+    g = competitive.compete(ops.zeros((3, 5)), k=2, delta=0.4)
+    g = ops.convert_to_numpy(g)
+    np.testing.assert_allclose(np.sort(g)[:, [0, -1]], [[-0.4, 1.0]] * 3)
+
+
+def test_direction_by_hand():
+    # p = 2: I = x W = [[1, 4], [6, 2]], so g = [[-.5, 1], [1, -.5]] and
+    # sum_b g I = [5.5, 3].
+    inputs = np.array([[1.0, 2.0], [4.0, 1.0]], dtype="float32")
+    kernel = np.array([[11 / 7, 0.0], [-2 / 7, 2.0]], dtype="float32")
+    direction = competitive.direction(
+        ops.convert_to_tensor(inputs),
+        ops.convert_to_tensor(kernel),
+        p=2,
+        k=2,
+        delta=0.5,
+    )
+    hebbian = np.array([[3.5, -1.0], [0.0, 1.5]])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(direction),
+        hebbian - kernel * [5.5, 3.0],
+        atol=1e-5,
+    )
+
+
+def test_directions_of_parts_add_up(digits):
+    kernel = ops.convert_to_tensor(
+        np.random.default_rng(0).normal(size=(64, 20)).astype("float32")
+    )
+    whole, first, second = (
+        ops.convert_to_numpy(
+            competitive.direction(
+                ops.convert_to_tensor(part), kernel, p=3, k=4, delta=0.4
+            )
+        )
+        for part in (digits[:50], digits[:20], digits[20:50])
+    )
+    np.testing.assert_allclose(first + second, whole, rtol=1e-4, atol=1e-4)
+
+
+finite = st.floats(-(2**66), 2**66, width=32)
+
+
+@given(arrays("float32", (3, 4), elements=finite))
+def test_no_weight_moves_by_more_than_the_rate(direction):
+    kernel = np.zeros((3, 4), dtype="float32")
+    moved = ops.convert_to_numpy(
+        competitive.step(
+            ops.convert_to_tensor(kernel),
+            ops.convert_to_tensor(direction),
+            ops.convert_to_tensor(0.02, dtype="float32"),
+            precision=1e-30,
+        )
+    )
+    largest = np.abs(direction).max()
+    if largest >= 1e-30:
+        np.testing.assert_allclose(np.abs(moved).max(), 0.02, rtol=1e-5)
+    else:
+        assert np.abs(moved).max() <= 0.02
+    if largest == 0:
+        np.testing.assert_array_equal(moved, kernel)

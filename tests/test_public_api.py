@@ -1,0 +1,52 @@
+import inspect
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_hebbian as kh
+
+CLASSES = [value for value in vars(kh).values() if inspect.isclass(value)]
+
+
+def test_every_public_name_is_in_its_own_module_too():
+    modules = (kh.layers, kh.models, kh.callbacks)
+    for public in CLASSES:
+        (home,) = [
+            m for m in modules if public.__module__.startswith(m.__name__)
+        ]
+        assert getattr(home, public.__name__) is public
+    assert set(kh.__all__) <= set(vars(kh))
+    assert {value.__name__ for value in CLASSES} <= set(kh.__all__)
+
+
+@pytest.mark.parametrize("public", CLASSES, ids=lambda x: x.__name__)
+def test_docstrings_name_every_argument(public):
+    signature = inspect.signature(public.__init__)
+    documented = inspect.getdoc(public)
+    for name, parameter in list(signature.parameters.items())[1:]:
+        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD:
+            assert f"\n    {name}: " in documented
+
+
+def test_layers_are_registered_under_the_package():
+    for public in CLASSES:
+        if (
+            issubclass(public, keras.Layer)
+            and public is not kh.LocalLearningLayer
+        ):
+            name = keras.saving.get_registered_name(public)
+            assert name == f"keras_hebbian>{public.__name__}"
+
+
+def test_import_stays_light():
+    code = (
+        "import sys, keras; before = set(sys.modules); import keras_hebbian;"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(*(new & {'matplotlib', 'scipy', 'sklearn'}))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.split() == []
