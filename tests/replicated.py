@@ -8,23 +8,21 @@ Prints the largest difference between the kernels.
 
 import os
 import sys
+import tempfile
 
-REPLICAS = int(sys.argv[1])
+import numpy as np
+
 BATCH, STEPS = 24, 20
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={REPLICAS}"
-os.environ["JAX_ENABLE_X64"] = "1"
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-
-import keras_hebbian as kh  # noqa: E402
-
-keras.config.set_floatx("float64")
-keras.config.set_dtype_policy("float64")
 IMAGES = np.random.default_rng(0).random((BATCH * STEPS, 30))
 
 
 def make_model():
+    import keras
+
+    import keras_hebbian as kh
+
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     initializer = keras.initializers.RandomNormal(0.0, 1.0, seed=1)
     layer = kh.HebbianCompetitive(40, kernel_initializer=initializer)
     model = kh.HebbianSequential([keras.Input((30,)), layer])
@@ -37,60 +35,64 @@ def fit(model):
     return np.array(model.get_weights()[0])
 
 
-def on_tensorflow():
+def on_tensorflow(replicas):
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS
+        cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
     single = fit(make_model())
-    devices = [f"CPU:{i}" for i in range(REPLICAS)]
-    strategy = tf.distribute.MirroredStrategy(devices)
-    with strategy.scope():
+    devices = [f"CPU:{i}" for i in range(replicas)]
+    with tf.distribute.MirroredStrategy(devices).scope():
         model = make_model()
     fit(model)
     kernel = model.layers[0].kernel.value
     return single, [replica.numpy() for replica in kernel.values]
 
 
-def on_jax():
+def on_jax(replicas):
+    os.environ["XLA_FLAGS"] = (
+        f"--xla_force_host_platform_device_count={replicas}"
+    )
+    os.environ["JAX_ENABLE_X64"] = "1"
+    import keras
+
     single = fit(make_model())
     distribution = keras.distribution.DataParallel()
-    assert len(distribution.device_mesh.devices) == REPLICAS
+    assert distribution.device_mesh.devices.size == replicas
     keras.distribution.set_distribution(distribution)
     return single, [fit(make_model())]
 
 
-def rank_on_torch(rank, folder):
+def on_torch(replicas):
+    import torch
+
+    single = fit(make_model())
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(rank_on_torch, (folder, replicas), replicas)
+        ranks = [np.load(f"{folder}/{rank}.npy") for rank in range(replicas)]
+    return single, ranks
+
+
+def rank_on_torch(rank, folder, replicas):
     import torch
 
     torch.distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder}/rendezvous",
         rank=rank,
-        world_size=REPLICAS,
+        world_size=replicas,
     )
     layer = make_model().layers[0]
     for step in range(STEPS):
         batch = IMAGES[BATCH * step : BATCH * (step + 1)]
-        layer(np.array_split(batch, REPLICAS)[rank], training=True)
+        layer(np.array_split(batch, replicas)[rank], training=True)
     np.save(f"{folder}/{rank}.npy", layer.get_weights()[0])
-
-
-def on_torch():
-    import tempfile
-
-    import torch
-
-    single = fit(make_model())
-    with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(rank_on_torch, (folder,), REPLICAS)
-        ranks = [np.load(f"{folder}/{rank}.npy") for rank in range(REPLICAS)]
-    return single, ranks
 
 
 if __name__ == "__main__":
     run = {"tensorflow": on_tensorflow, "jax": on_jax, "torch": on_torch}
-    single, replicas = run[keras.backend.backend()]()
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    single, replicas = run[backend](int(sys.argv[1]))
     print(max(np.abs(single - replica).max() for replica in replicas))

@@ -11,6 +11,9 @@ Symbols, all dimensionless, `b` a sample, `i` an input, `u` a unit:
 - `k`: rank of the unit that is pushed away
 - `delta`: strength of that push, relative to the pull on the winner
 
+Products are written with `@`: on torch `keras.ops.matmul` and other functions
+of two tensors round float64 to float32.
+
 Reference:
     Krotov and Hopfield, "Unsupervised learning by competing hidden units",
     PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116
@@ -45,7 +48,7 @@ def currents(inputs: Tensor, kernel: Tensor, p: float) -> Tensor:
 
     The product runs in the dtype of `inputs`, the result has the kernel's.
     """
-    products = ops.matmul(inputs, ops.cast(dual(kernel, p), inputs.dtype))
+    products = inputs @ ops.cast(dual(kernel, p), inputs.dtype)
     return ops.cast(products, kernel.dtype)  # (batch, units)
 
 
@@ -78,7 +81,7 @@ def direction(
     drive = currents(inputs, kernel, p)  # (batch, units)
     activity = compete(drive, k, delta)  # (batch, units)
     inputs = ops.cast(inputs, kernel.dtype)
-    hebbian = ops.matmul(ops.transpose(inputs), activity)  # (inputs, units)
+    hebbian = ops.transpose(inputs) @ activity  # (inputs, units)
     decay = ops.sum(activity * drive, axis=0)  # (units,)
     return hebbian - decay * kernel
 
@@ -88,6 +91,5 @@ def step(
 ) -> Tensor:
     """`W + rate * D / max(max |D|, precision)`: no weight moves by more than
     `rate`."""
-    largest = ops.max(ops.abs(direction))
-    precision = ops.cast(precision, largest.dtype)
-    return kernel + direction * (rate / ops.maximum(largest, precision))
+    largest = ops.max(ops.abs(direction), initial=precision)
+    return kernel + direction * (rate / largest)
