@@ -4,6 +4,7 @@ from keras_hebbian import callbacks, datasets, layers, models, plotting
 from keras_hebbian.callbacks import LinearRateDecay
 from keras_hebbian.layers import (
     HebbianCompetitive,
+    LateralInhibitionSparse,
     LocalLearningLayer,
     Rate,
     WinnerClassifier,
@@ -16,6 +17,7 @@ __all__ = [
     "HebbianCompetitive",
     "HebbianModel",
     "HebbianSequential",
+    "LateralInhibitionSparse",
     "LinearRateDecay",
     "LocalLearningLayer",
     "Rate",

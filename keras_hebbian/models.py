@@ -3,8 +3,13 @@
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_hebbian.layers.local_learning import collect, local_layers
+from keras_hebbian.layers.local_learning import (
+    LocalLearningLayer,
+    collect,
+    local_layers,
+)
 
 # The class of `keras.Model(inputs, outputs)`, which Keras does not export.
 _Functional = type(keras.Model.__new__(keras.Model, "inputs", "outputs"))
@@ -17,6 +22,21 @@ class _LocalTraining:
     layers learn: no tape, no optimizer. With a loss it is Keras's own step.
     Either way the logs carry what the local layers report.
     """
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.fit`, which checks an array that a local layer gets."""
+        if isinstance(x, np.ndarray) and isinstance(
+            self, (keras.Sequential, _Functional)
+        ):
+            inner = (
+                layer
+                for layer in self.layers
+                if not isinstance(layer, keras.layers.InputLayer)
+            )
+            first = next(inner, None)
+            if isinstance(first, LocalLearningLayer):
+                first.check_inputs(x)
+        return super().fit(x, *args, **kwargs)
 
     def _reports(self) -> dict[str, Any]:
         return collect(local_layers(self), lambda layer: layer.report())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.special import expit
 
 
 def competing_units(
@@ -43,3 +44,47 @@ def competing_units(
         nc = max(np.amax(np.absolute(ds)), prec)
         synapses += eps * ds / nc
     return synapses
+
+
+def lateral_inhibition(
+    w: np.ndarray,
+    t: np.ndarray,
+    lat_in: np.ndarray,
+    samples: np.ndarray,
+    sp: float,
+    xi: float,
+    gamma: float,
+    beta: float,
+    prec: float = 1e-10,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """SparseDream's loop, one sample after another.
+
+    Args:
+        w: Feed-forward synapses `(N, inputs)`.
+        t: Thresholds `(N, 1)`.
+        lat_in: Lateral inhibition `(N, N)`.
+        samples: `(samples, inputs)`.
+        sp: Sparsity.
+        xi: Rate of the synapses.
+        gamma: Rate of the thresholds.
+        beta: Rate of the inhibition.
+        prec: Precision.
+
+    Returns:
+        The synapses, thresholds and inhibition after all samples.
+    """
+    w, t, lat_in = w.copy(), t.copy(), lat_in.copy()
+    for sample in samples:
+        v = sample.reshape(-1, 1)
+        w_v = w @ v
+        p = expit(w_v - t)
+        o = expit(w_v - (lat_in @ p) - t)
+        r = w.T @ o
+        mod_r = np.maximum(r, prec)
+        e = v - r
+        lat_in += ((o * o.T) - sp * sp) * beta
+        np.fill_diagonal(lat_in, 0)
+        w += w * o * (e / mod_r).T * xi
+        t += (o - sp) * gamma
+        w = np.where(w > prec, w, 0.0)
+    return w, t, lat_in

@@ -1,5 +1,6 @@
 """Annealing of the rates over one `fit`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -42,16 +43,20 @@ class LinearRateDecay(keras.callbacks.Callback):
         final: Float in [0, 1], the rate after the last epoch as a fraction of
             the initial rate. Defaults to `0.0`, as in all experiments of the
             paper.
+        rates: Names of the rates to anneal, such as `["learning_rate",
+            "threshold_rate"]`. Defaults to `None`, all of every layer.
 
     Raises:
         ValueError: If `final` is not in [0, 1], or at the start of the
-            training if the model has no local layer with a rate to anneal.
+            training if no local layer has such a rate to anneal.
 
     Reference:
         Krotov and Hopfield, PNAS 116(16):7723, 2019.
     """
 
-    def __init__(self, final: float = 0.0) -> None:
+    def __init__(
+        self, final: float = 0.0, rates: Iterable[str] | None = None
+    ) -> None:
         super().__init__()
         if not 0 <= final <= 1:
             raise ValueError(
@@ -59,12 +64,19 @@ class LinearRateDecay(keras.callbacks.Callback):
                 f"rate. Received: final={final}"
             )
         self.final = final
+        self.names = None if rates is None else list(rates)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if not any(layer.given_rates for layer in local_layers(self.model)):
+        known = {
+            name
+            for layer in local_layers(self.model)
+            for name in layer.given_rates
+        }
+        if not known.issuperset(self.names or []) or not known:
             raise ValueError(
-                "Expected a model with a local layer whose rate is a number. "
-                f"Received: {self.model}"
+                f"Expected a model whose local layers have {self.names or 'a'}"
+                " rate given as a number. Received: a model with the rates "
+                f"{sorted(known)}"
             )
 
     def on_epoch_begin(
@@ -72,7 +84,10 @@ class LinearRateDecay(keras.callbacks.Callback):
     ) -> None:
         factor = 1 + (self.final - 1) * epoch / self.params["epochs"]
         for layer in local_layers(self.model):
-            layer.scale_rates(dict.fromkeys(layer.given_rates, factor))
+            names = layer.given_rates.keys()
+            if self.names is not None:
+                names &= set(self.names)
+            layer.scale_rates(dict.fromkeys(names, factor))
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None

@@ -1,11 +1,15 @@
 """Layers that learn by local rules, and layers that read them out."""
 
 from keras_hebbian.layers.hebbian_competitive import HebbianCompetitive
+from keras_hebbian.layers.lateral_inhibition_sparse import (
+    LateralInhibitionSparse,
+)
 from keras_hebbian.layers.local_learning import LocalLearningLayer, Rate
 from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
 __all__ = [
     "HebbianCompetitive",
+    "LateralInhibitionSparse",
     "LocalLearningLayer",
     "Rate",
     "WinnerClassifier",

@@ -124,6 +124,13 @@ class LocalLearningLayer(keras.layers.Layer):
         """Scalars that say how learning goes, from the weights alone."""
         return {}
 
+    def check_inputs(self, inputs: np.ndarray) -> None:
+        """Raises a `ValueError` for values that the rule cannot learn from.
+
+        Called where the values can be seen: when the layer itself is called
+        outside of a compiled step, and by `fit` on arrays.
+        """
+
     # What it gets.
 
     def add_state(
@@ -195,6 +202,8 @@ class LocalLearningLayer(keras.layers.Layer):
             self._rates[name] = self.add_state(name, (), constant)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if self._get_call_context().entry_layer is self:
+            self._check_if_visible(inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         learning = bool(training) and self.trainable
         # A copy, because torch assigns in place what autograd still needs.
@@ -213,6 +222,13 @@ class LocalLearningLayer(keras.layers.Layer):
         # Keras refuses to fit or evaluate a model that has no loss at all.
         self.add_loss(ops.zeros(()))
         return outputs
+
+    def _check_if_visible(self, inputs: Tensor) -> None:
+        try:
+            values = ops.convert_to_numpy(ops.stop_gradient(inputs))
+        except Exception:  # each backend has its own for a traced tensor
+            return
+        self.check_inputs(values)
 
     @property
     def state(self) -> dict[str, Any]:

@@ -147,5 +147,21 @@ def test_a_final_rate_outside_0_to_1_is_refused(final):
 
 def test_a_model_with_nothing_to_anneal_is_refused():
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100)
-    with pytest.raises(ValueError, match="Expected a model with a local"):
+    with pytest.raises(ValueError, match="Expected a model whose local"):
         rates(model_with(learning_rate=schedule), epochs=1)
+    misspelt = kh.LinearRateDecay(rates=["learning_rat"])
+    with pytest.raises(ValueError, match=r"\['learning_rate'\]"):
+        rates(model_with(), callbacks=[misspelt])
+
+
+def test_rates_are_chosen_by_name():
+    model = kh.HebbianSequential([kh.LateralInhibitionSparse(4, name="code")])
+    model.compile()
+    decay = kh.LinearRateDecay(rates=["threshold_rate", "learning_rate"])
+    history = model.fit(IMAGES, epochs=2, callbacks=[decay], verbose=0).history
+    for name, expected in (
+        ("learning_rate", [0.01, 0.005]),
+        ("threshold_rate", [1.0, 0.5]),
+        ("inhibition_rate", [5e-4, 5e-4]),
+    ):
+        np.testing.assert_allclose(history[name], expected, rtol=1e-6)

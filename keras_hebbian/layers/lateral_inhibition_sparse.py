@@ -1,0 +1,271 @@
+"""Sparse coding with homeostatic thresholds and learned lateral inhibition."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from keras_hebbian._replicas import replica_count, sum_over_replicas
+from keras_hebbian.layers._arguments import check_real
+from keras_hebbian.layers.local_learning import LocalLearningLayer, Rate
+from keras_hebbian.rules import lateral_inhibition
+from keras_hebbian.rules.lateral_inhibition import State
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class LateralInhibitionSparse(LocalLearningLayer):
+    """Units that learn a sparse code of non-negative inputs.
+
+    Each unit keeps its own mean activity at `sparsity` by moving its threshold,
+    inhibits the units that are active together with it, and grows the weights
+    of what the active units have not yet explained.
+
+    Formula:
+
+    ```
+    q   = sigmoid(x W - t)                    activity before inhibition
+    o   = sigmoid(x W - q L' - t)             activity, the outputs
+    r   = o W' ;  e = (x - r) / max(r, precision)
+
+    W  *= clip(1 + learning_rate * sum_b e' o, 0.5, 2)
+    t  += threshold_rate * sum_b (o - sparsity)
+    L  += inhibition_rate * (sum_b o o' - batch * sparsity^2),  diagonal 0
+    ```
+
+    `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
+    `(inputs, units)`, `t` the threshold `(units,)`, `L` the inhibition
+    `(units, units)`, where `L[u, v]` acts from unit v onto unit u; a prime is
+    a transpose. All of them are dimensionless. Weights that fall to
+    `precision` become 0. Sums over `b` run over the global batch of all
+    data-parallel replicas.
+
+    `update="batch"` sums over the batch, as written. A unit answers to a share
+    `sparsity` of the samples, so a batch of about `1 / sparsity` moves each
+    unit about once; much larger batches learn less. `update="sequential"`
+    takes the samples one after another, each with the state that the one
+    before it left, without the bounds 0.5 and 2 on the factor of `W`: exact,
+    and much slower. Outputs are those of the state before the batch.
+
+    The thresholds must keep up with the kernel: give them a rate of about 100
+    times `learning_rate` or more, and anneal both (`LinearRateDecay`).
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> layer = kh.LateralInhibitionSparse(units=4, sparsity=0.25)
+    >>> outputs = layer(np.random.rand(20, 6), training=True)
+    >>> tuple(outputs.shape), tuple(layer.inhibition.shape)
+    ((20, 4), (4, 4))
+
+    Args:
+        units: Integer >= 2, number of units.
+        sparsity: Float in (0, 1), mean activity of a unit over the samples
+            that its threshold aims at. About `1 / units` makes units compete
+            as winners. Defaults to `0.01`.
+        learning_rate: Float >= 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the layer's
+            `iterations`: rate of the kernel, relative growth per sample. A
+            float becomes an assignable weight, as do the other rates.
+            Defaults to `0.01`.
+        threshold_rate: Float >= 0 or schedule, rate of the thresholds, per
+            sample. Defaults to `1.0`.
+        inhibition_rate: Float >= 0 or schedule, rate of the inhibition, per
+            sample; 0 switches inhibition off. Defaults to `5e-4`.
+        update: `"batch"` or `"sequential"`. Defaults to `"batch"`.
+        precision: Float > 0, the smallest reconstruction to divide by, and
+            the weight at or below which a weight becomes 0. Defaults to
+            `1e-10`.
+        activation: Activation function of the outputs; learning does not see
+            it and always uses the sigmoid. `"linear"` gives the logits, which
+            rank units whose sigmoid is 1 to all digits. Defaults to
+            `"sigmoid"`.
+        kernel_initializer: Initializer of the kernel, non-negative. Defaults
+            to `None`, which is `keras.initializers.RandomUniform(0.1, 1.0)`.
+        non_negative_inhibition: Whether inhibition below 0, which would
+            excite, becomes 0 after each step, as in SAILnet. Defaults to
+            `False`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of rank >= 2, `(..., inputs)`, non-negative. All axes
+            but the last are samples. Integers are cast to the compute dtype.
+        training: Whether the layer learns from `inputs`. A sample with a
+            negative, infinite or undefined input teaches nothing.
+
+    Input shape:
+        `(batch, ..., inputs)`
+
+    Output shape:
+        `(batch, ..., units)`
+
+    Raises:
+        ValueError: If an argument is out of range, if inputs have rank 1, if
+            their last dimension is unknown, if the layer itself is called on
+            values that are negative or not finite, or if it learns one by one
+            on several replicas.
+        TypeError: If a rate is assigned after it was given as a schedule.
+
+    Reference:
+        Foldiak, "Forming sparse representations by local anti-Hebbian
+        learning", Biological Cybernetics 64:165, 1990. Zylberberg, Murphy and
+        DeWeese, "A sparse coding model with synaptically local plasticity and
+        spiking neurons can account for the diverse shapes of V1 simple cell
+        receptive fields", PLoS Computational Biology 7(10), 2011. The
+        equations are those of the SparseDream network.
+    """
+
+    GROWTH = (0.5, 2.0)
+    """Bounds of the factor by which a batch changes a weight."""
+
+    learning_rate = Rate()
+    threshold_rate = Rate()
+    inhibition_rate = Rate()
+    state_names = ("kernel", "threshold", "inhibition", "activity")
+
+    def __init__(
+        self,
+        units: int,
+        sparsity: float = 0.01,
+        learning_rate: Any = 0.01,
+        threshold_rate: Any = 1.0,
+        inhibition_rate: Any = 5e-4,
+        update: str = "batch",
+        precision: float = 1e-10,
+        activation: Any = "sigmoid",
+        kernel_initializer: Any = None,
+        non_negative_inhibition: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, activation=activation, **kwargs)
+        self.sparsity = check_real("sparsity", sparsity, minimum=0)
+        if not 0 < self.sparsity < 1:
+            raise ValueError(
+                "Expected `sparsity` between 0 and 1. "
+                f"Received: sparsity={sparsity}"
+            )
+        self.learning_rate = learning_rate
+        self.threshold_rate = threshold_rate
+        self.inhibition_rate = inhibition_rate
+        if update not in ("batch", "sequential"):
+            raise ValueError(
+                "Expected `update` to be 'batch' or 'sequential'. "
+                f"Received: update={update!r}"
+            )
+        self.update = update
+        self.precision = check_real(
+            "precision", precision, minimum=float(np.finfo("float32").tiny)
+        )
+        self.kernel_initializer = keras.initializers.get(
+            keras.initializers.RandomUniform(0.1, 1.0)
+            if kernel_initializer is None
+            else kernel_initializer
+        )
+        self.non_negative_inhibition = bool(non_negative_inhibition)
+
+    def build_state(self, input_dim: int) -> None:
+        units = self.units
+        self.kernel = self.add_state(
+            "kernel", (input_dim, units), self.kernel_initializer
+        )
+        self.threshold = self.add_state("threshold", (units,), "zeros")
+        self.inhibition = self.add_state("inhibition", (units, units), "zeros")
+        self.activity = self.add_state(
+            "activity", (units,), keras.initializers.Constant(self.sparsity)
+        )
+
+    def check_inputs(self, inputs: np.ndarray) -> None:
+        if not (inputs.min(initial=0) >= 0 and np.isfinite(inputs).all()):
+            raise ValueError(
+                f"Expected inputs of {self.name} to be non-negative and "
+                f"finite. Received: values from {inputs.min()} to "
+                f"{inputs.max()}"
+            )
+
+    def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
+        logits = lateral_inhibition.settle(inputs, self._learned(state))
+        return ops.cast(logits, inputs.dtype)
+
+    def learn(
+        self, inputs: Tensor, state: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        old = self._learned(state)
+        rates = State(
+            self.learning_rate, self.threshold_rate, self.inhibition_rate
+        )
+        rates = State(*(ops.cast(rate, old.kernel.dtype) for rate in rates))
+        samples = ops.sum(lateral_inhibition.usable(inputs))
+        if self.update == "sequential":
+            self._refuse_replicas()
+            new, activity = lateral_inhibition.one_by_one(
+                inputs,
+                old,
+                rates,
+                self.sparsity,
+                self.precision,
+                self.non_negative_inhibition,
+            )
+        else:
+            added, activity = lateral_inhibition.sums(
+                inputs, old, self.sparsity, self.precision
+            )
+            added = State(*(sum_over_replicas(part) for part in added))
+            activity = sum_over_replicas(activity)
+            samples = sum_over_replicas(samples)
+            new = lateral_inhibition.step(
+                old,
+                added,
+                rates,
+                self.precision,
+                self.GROWTH,
+                self.non_negative_inhibition,
+            )
+        samples = ops.cast(samples, activity.dtype)
+        # An average over some ten wins of each unit.
+        kept = ops.exp(-0.1 * self.sparsity * samples)
+        mean = activity / ops.clip(samples, 1, float("inf"))
+        return {
+            **new._asdict(),
+            "activity": kept * state["activity"] + (1 - kept) * mean,
+        }
+
+    def report(self) -> dict[str, Tensor]:
+        """`activity`: mean activity as a multiple of `sparsity`, 1 on target;
+        `silent`: share of units below a tenth of `sparsity`; `inhibition`:
+        mean size of the inhibition between two units.
+
+        Activity is averaged over the last `10 / sparsity` samples or so.
+        """
+        relative = self.activity / self.sparsity
+        silent = ops.cast(relative < 0.1, "float32")
+        pairs = self.units * (self.units - 1)
+        return {
+            "activity": ops.mean(relative),
+            "silent": ops.mean(silent),
+            "inhibition": ops.sum(ops.abs(self.inhibition)) / pairs,
+        }
+
+    def _learned(self, state: dict[str, Tensor]) -> State:
+        return State(*(state[name] for name in State._fields))
+
+    def _refuse_replicas(self) -> None:
+        if replica_count() > 1:
+            raise ValueError(
+                "Expected `update='batch'` on several replicas, which cannot "
+                "learn from one sample after another. Received: "
+                f"update='sequential' on {replica_count()} replicas"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "sparsity": self.sparsity,
+            "update": self.update,
+            "precision": self.precision,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "non_negative_inhibition": self.non_negative_inhibition,
+        }

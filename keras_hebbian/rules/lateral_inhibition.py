@@ -1,0 +1,152 @@
+"""Sparse coding with lateral inhibition, as pure functions.
+
+Symbols, all dimensionless, `b` a sample, `i` an input, `u`, `v` units:
+
+- `x[b, i]`: inputs, non-negative, `(batch, inputs)`
+- `W[i, u]`: kernel, non-negative, `(inputs, units)`
+- `t[u]`: thresholds, `(units,)`
+- `L[u, v]`: inhibition from unit v onto unit u, 0 for u = v, `(units, units)`
+- `o[b, u]`: activity after inhibition, in (0, 1), `(batch, units)`
+- `s`: sparsity, the mean activity that the thresholds aim at
+
+Products are written with `@`: on torch `keras.ops.matmul` and other functions
+of two tensors round float64 to float32.
+
+Reference:
+    Foldiak, "Forming sparse representations by local anti-Hebbian learning",
+    Biological Cybernetics 64:165, 1990. Zylberberg, Murphy and DeWeese, "A
+    sparse coding model with synaptically local plasticity and spiking neurons
+    can account for the diverse shapes of V1 simple cell receptive fields",
+    PLoS Computational Biology 7(10), 2011. The equations are those of the
+    SparseDream network.
+"""
+
+from typing import NamedTuple
+
+from keras import KerasTensor as Tensor
+from keras import ops
+
+
+class State(NamedTuple):
+    """What a unit has learned: `W`, `t` and `L`, or changes of them."""
+
+    kernel: Tensor  # (inputs, units)
+    threshold: Tensor  # (units,)
+    inhibition: Tensor  # (units, units)
+
+
+def settle(inputs: Tensor, state: State) -> Tensor:
+    """The logits of the activity: `x W - q L' - t`, `(batch, units)`.
+
+    `q = sigmoid(x W - t)` is the activity before inhibition. The product with
+    the kernel runs in the dtype of `inputs`, all else in the state's.
+    """
+    kernel, threshold, inhibition = state
+    drive = inputs @ ops.cast(kernel, inputs.dtype)
+    drive = ops.cast(drive, kernel.dtype) - threshold  # (batch, units)
+    return drive - ops.sigmoid(drive) @ ops.transpose(inhibition)
+
+
+def usable(inputs: Tensor) -> Tensor:
+    """1 for the samples that the rule can learn from, `(batch, 1)`.
+
+    A sample with a negative, infinite or undefined input counts 0.
+    """
+    fit = ops.logical_and(inputs >= 0, ops.isfinite(inputs))
+    fit = ops.all(fit, axis=-1, keepdims=True)
+    return ops.cast(fit, inputs.dtype)
+
+
+def sums(
+    inputs: Tensor, state: State, sparsity: float, precision: float
+) -> tuple[State, Tensor]:
+    """What one batch adds to the state, before the rates.
+
+    ```
+    kernel      sum_b e[b, i] o[b, u],  e = (x - r) / max(r, precision)
+    threshold   sum_b (o[b, u] - s)
+    inhibition  sum_b (o[b, u] o[b, v] - s^2)
+    ```
+
+    with the reconstruction `r = o W'`. Sums of the parts of a batch add up to
+    the sums of the whole. Samples that are not `usable` add nothing.
+
+    Returns:
+        The sums, and `sum_b o[b, u]`, `(units,)`.
+    """
+    counted = usable(inputs)  # (batch, 1)
+    inputs = ops.where(counted > 0, inputs, ops.zeros_like(inputs))
+    logits = settle(inputs, state)
+    counted, inputs = (ops.cast(x, logits.dtype) for x in (counted, inputs))
+    outputs = ops.sigmoid(logits) * counted  # (batch, units)
+    reconstruction = outputs @ ops.transpose(state.kernel)  # (batch, inputs)
+    error = (inputs - reconstruction) / ops.clip(
+        reconstruction, precision, float("inf")
+    )
+    samples = ops.sum(counted)
+    activity = ops.sum(outputs, axis=0)  # (units,)
+    correlation = ops.transpose(outputs) @ outputs  # (units, units)
+    added = State(
+        ops.transpose(error) @ outputs,
+        activity - samples * sparsity,
+        correlation - samples * sparsity**2,
+    )
+    return added, activity
+
+
+def step(
+    state: State,
+    added: State,
+    rates: State,
+    precision: float,
+    growth: tuple[float, float] = (0.0, float("inf")),
+    non_negative: bool = False,
+) -> State:
+    """The state after a batch.
+
+    ```
+    W *= clip(1 + rate * added, *growth);  weights <= precision become 0
+    t += rate * added
+    L += rate * added, diagonal kept at 0;  non_negative: what is < 0 becomes 0
+    ```
+    """
+    factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
+    kernel = state.kernel * factor
+    kernel = ops.where(kernel > precision, kernel, ops.zeros_like(kernel))
+    threshold = state.threshold + rates.threshold * added.threshold
+    inhibition = state.inhibition + rates.inhibition * added.inhibition
+    if non_negative:
+        inhibition = ops.relu(inhibition)
+    off_diagonal = 1 - ops.eye(inhibition.shape[0], dtype=inhibition.dtype)
+    return State(kernel, threshold, inhibition * off_diagonal)
+
+
+def one_by_one(
+    inputs: Tensor,
+    state: State,
+    rates: State,
+    sparsity: float,
+    precision: float,
+    non_negative: bool = False,
+) -> tuple[State, Tensor]:
+    """The state after the samples of a batch, learned one after another.
+
+    Returns:
+        The state, and `sum_b o[b, u]`, `(units,)`.
+    """
+
+    def learn_sample(sample: Tensor, carried: tuple) -> tuple:
+        *parts, total = carried
+        state = State(*parts)
+        one = ops.expand_dims(ops.take(inputs, sample, axis=0), axis=0)
+        added, activity = sums(one, state, sparsity, precision)
+        state = step(state, added, rates, precision, non_negative=non_negative)
+        return (*state, total + activity)
+
+    *parts, total = ops.fori_loop(
+        0,
+        ops.shape(inputs)[0],
+        learn_sample,
+        (*state, ops.zeros_like(state.threshold)),
+    )
+    return State(*parts), total

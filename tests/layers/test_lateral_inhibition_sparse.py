@@ -1,0 +1,343 @@
+import os
+import pathlib
+
+import keras
+import numpy as np
+import oracles
+import pytest
+from keras import ops
+
+import keras_hebbian as kh
+
+MNIST = pathlib.Path(os.environ.get("MNIST_NPZ", "../shared/data/mnist.npz"))
+
+
+def state_of(layer):
+    return {
+        name: ops.convert_to_numpy(weight.value).copy()
+        for name, weight in layer.state.items()
+    }
+
+
+def samples_for(count):
+    """Real images: MNIST where there is a file of it, scanned digits else."""
+    if MNIST.is_file():
+        (images, _), _ = kh.datasets.load_data(MNIST)
+    else:
+        (images, _), _ = kh.datasets.load_data("digits")
+        images = np.concatenate([images, images[:, ::-1]])
+    return images[:count].reshape(count, -1).astype("float64")
+
+
+@pytest.mark.parametrize("batch_size", [100, 7, 1])
+def test_sequential_is_the_loop_of_the_notebook(float64, batch_size):
+    count = 2000 if batch_size == 100 else 300
+    samples = samples_for(count)
+    layer = kh.LateralInhibitionSparse(
+        100,
+        sparsity=0.01,
+        learning_rate=0.02,
+        threshold_rate=1.0,
+        inhibition_rate=1e-3,
+        update="sequential",
+    )
+    model = kh.HebbianSequential([keras.Input(samples.shape[1:]), layer])
+    start = state_of(layer)
+    expected = oracles.lateral_inhibition(
+        start["kernel"].T,
+        start["threshold"][:, None],
+        start["inhibition"],
+        samples,
+        sp=0.01,
+        xi=0.02,
+        gamma=1.0,
+        beta=1e-3,
+    )
+    model.compile()
+    model.fit(samples, batch_size=batch_size, shuffle=False, verbose=0)
+    learned = state_of(layer)
+    for name, oracle in (
+        ("kernel", expected[0].T),
+        ("threshold", expected[1][:, 0]),
+        ("inhibition", expected[2]),
+    ):
+        assert learned[name].dtype == np.float64
+        np.testing.assert_allclose(learned[name], oracle, rtol=0, atol=1e-8)
+
+
+def learned(inputs, **arguments):
+    """A layer that saw `inputs` once, and its state before that."""
+    layer = kh.LateralInhibitionSparse(
+        **{"units": 12, "sparsity": 0.1, **arguments}
+    )
+    layer.build(np.shape(inputs))
+    before = state_of(layer)
+    layer(inputs, training=True)
+    return layer, before
+
+
+def test_a_batch_of_one_is_a_sequence_of_one(digits):
+    states = []
+    for update in ("batch", "sequential"):
+        keras.utils.set_random_seed(3)
+        layer, _ = learned(digits[:1], update=update)
+        states.append(state_of(layer))
+    for name in states[0]:
+        np.testing.assert_allclose(
+            states[0][name], states[1][name], rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_leading_axes_are_samples(digits, update):
+    states = []
+    for shape in ((24, 64), (4, 6, 64)):
+        keras.utils.set_random_seed(3)
+        layer, _ = learned(digits[:24].reshape(shape), update=update)
+        assert layer(digits[:24].reshape(shape)).shape == (*shape[:-1], 12)
+        states.append(state_of(layer))
+    for name in states[0]:
+        np.testing.assert_allclose(
+            states[0][name], states[1][name], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_outputs_are_the_activity_after_inhibition(digits):
+    layer, _ = learned(digits[:50], inhibition_rate=0.1)
+    state = state_of(layer)
+    drive = digits[50:60] @ state["kernel"] - state["threshold"]
+    logits = drive - 1 / (1 + np.exp(-drive)) @ state["inhibition"].T
+    outputs = ops.convert_to_numpy(layer(digits[50:60]))
+    np.testing.assert_allclose(outputs, 1 / (1 + np.exp(-logits)), rtol=1e-3)
+    layer.activation = keras.activations.linear
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(layer(digits[50:60])), logits, rtol=1e-4
+    )
+
+
+def test_thresholds_bring_the_activity_to_the_sparsity(digits):
+    layer = kh.LateralInhibitionSparse(20, sparsity=0.05)
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    history = model.fit(
+        digits,
+        batch_size=20,
+        epochs=30,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    ).history
+    assert set(history) == {
+        "activity",
+        "silent",
+        "inhibition",
+        "learning_rate",
+        "threshold_rate",
+        "inhibition_rate",
+    }
+    outputs = model.predict(digits, verbose=0)
+    assert outputs.mean() == pytest.approx(0.05, rel=0.2)
+    assert history["activity"][-1] == pytest.approx(1, rel=0.2)
+    assert history["silent"][-1] == np.mean(outputs.mean(axis=0) < 0.005)
+
+
+def test_inhibition_has_no_self_and_can_be_kept_non_negative(digits):
+    for non_negative, update in (
+        (False, "batch"),
+        (True, "batch"),
+        (True, "sequential"),
+    ):
+        layer, _ = learned(
+            digits[:100],
+            inhibition_rate=0.1,
+            threshold_rate=0.01,
+            update=update,
+            non_negative_inhibition=non_negative,
+            kernel_initializer=keras.initializers.RandomNormal(0.0, 1.0),
+        )
+        inhibition = state_of(layer)["inhibition"]
+        np.testing.assert_array_equal(np.diag(inhibition), 0)
+        np.testing.assert_allclose(inhibition, inhibition.T, atol=1e-5)
+        assert (inhibition.min() < 0) != non_negative
+        assert inhibition.max() > 0
+
+
+def test_the_report_is_of_the_state():
+    layer = kh.LateralInhibitionSparse(3, sparsity=0.1)
+    layer.build((None, 2))
+    layer.activity.assign([0.2, 0.09, 0.001])
+    layer.inhibition.assign([[0, -1, 2], [0, 0, 0], [0, 3, 0]])
+    report = {name: float(value) for name, value in layer.report().items()}
+    assert report == pytest.approx(
+        {"activity": 0.97, "silent": 1 / 3, "inhibition": 1.0}
+    )
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_only_training_moves_the_state(digits, update):
+    layer, _ = learned(digits[:20], update=update)
+    before = state_of(layer)
+    layer(digits[:50])
+    layer.trainable = False
+    layer(digits[:50], training=True)
+    for name, value in state_of(layer).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_learns_above_a_trainable_layer(digits, digit_labels, update):
+    layer = kh.LateralInhibitionSparse(12, sparsity=0.1, update=update)
+    model = keras.Sequential(
+        [
+            keras.Input((64,)),
+            keras.layers.Dense(20, activation="relu"),
+            layer,
+            keras.layers.Dense(10),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss=loss)
+    before = [each.get_weights()[0] for each in model.layers]
+    model.fit(digits[:40], digit_labels[:40], verbose=0)
+    for old, each in zip(before, model.layers, strict=True):
+        assert np.abs(each.get_weights()[0] - old).max() > 0
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_a_mixed_policy_keeps_the_state_in_float32(digits, update):
+    layer, before = learned(digits[:40], update=update, dtype="mixed_bfloat16")
+    assert {v.dtype for v in layer.weights} == {"float32", "int32"}
+    outputs = layer(digits[:5])
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    after = state_of(layer)
+    for name, value in before.items():
+        assert np.isfinite(after[name]).all()
+        assert np.abs(after[name] - value).max() > 0
+
+
+def test_layers_can_be_stacked(digits):
+    model = kh.HebbianSequential(
+        [
+            keras.Input((64,)),
+            kh.LateralInhibitionSparse(20, sparsity=0.05, name="low"),
+            kh.LateralInhibitionSparse(5, sparsity=0.2, name="high"),
+        ]
+    )
+    model.compile()
+    before = [state_of(layer) for layer in model.layers]
+    history = model.fit(digits[:100], verbose=0).history
+    assert {"low_activity", "high_activity"} <= set(history)
+    for layer, old in zip(model.layers, before, strict=True):
+        for name, value in state_of(layer).items():
+            assert np.abs(value - old[name]).max() > 0
+
+
+def test_config_and_file_keep_everything(digits, tmp_path):
+    layer = kh.LateralInhibitionSparse(
+        12,
+        sparsity=0.2,
+        learning_rate=0.5,
+        threshold_rate=0.25,
+        inhibition_rate=0.125,
+        update="sequential",
+        precision=1e-20,
+        activation="linear",
+        kernel_initializer="ones",
+        non_negative_inhibition=True,
+    )
+    copy = kh.LateralInhibitionSparse.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    model.fit(digits[:10], verbose=0)
+    model.save(tmp_path / "model.keras")
+    (restored,) = keras.models.load_model(tmp_path / "model.keras").layers
+    for name, value in state_of(layer).items():
+        np.testing.assert_array_equal(state_of(restored)[name], value)
+
+
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+def test_unfit_values_are_refused_where_they_can_be_seen(digits, value):
+    images = digits[:20].copy()
+    layer, _ = learned(images)
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    before = state_of(layer)
+    images[3, 4] = value
+    for use in (
+        lambda: layer(images, training=True),
+        lambda: layer(ops.convert_to_tensor(images)),
+        lambda: model.fit(images, verbose=0),
+    ):
+        with pytest.raises(ValueError, match="to be non-negative and finite"):
+            use()
+    for name, old in before.items():
+        np.testing.assert_array_equal(state_of(layer)[name], old)
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+def test_unfit_values_teach_nothing_where_they_cannot(digits, value, update):
+    images = digits[:20].copy()
+    images[3, 4] = value
+    states = []
+    for part in (images, np.delete(images, 3, axis=0)):
+        keras.utils.set_random_seed(5)
+        layer = kh.LateralInhibitionSparse(12, sparsity=0.1, update=update)
+        model = kh.HebbianSequential([keras.Input((64,)), layer])
+        model.compile()
+        model.train_on_batch(part)
+        states.append(state_of(layer))
+    for name in states[0]:
+        np.testing.assert_allclose(
+            states[0][name], states[1][name], rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_all_zero_inputs_leave_the_state_finite(update):
+    layer, _ = learned(np.zeros((20, 64), dtype="float32"), update=update)
+    for value in state_of(layer).values():
+        assert np.isfinite(value).all()
+
+
+BAD_ARGUMENTS = [
+    {"units": 1},
+    {"sparsity": 0.0},
+    {"sparsity": 1.0},
+    {"sparsity": float("nan")},
+    {"learning_rate": -1},
+    {"threshold_rate": "fast"},
+    {"inhibition_rate": None},
+    {"update": "online"},
+    {"precision": 0},
+]
+
+
+@pytest.mark.parametrize("arguments", BAD_ARGUMENTS, ids=str)
+def test_bad_arguments_are_refused(arguments):
+    ((name, _),) = arguments.items()
+    with pytest.raises(ValueError, match=rf"Expected `{name}`.* Received: "):
+        kh.LateralInhibitionSparse(**{"units": 12, **arguments})
+
+
+def bars(count, rng):
+    """Foldiak's images: each of 16 bars of 8 x 8 pixels, with chance 1/8."""
+    present = rng.random((count, 16)) < 1 / 8
+    rows = present[:, :8, None] | np.zeros((1, 1, 8), dtype=bool)
+    columns = present[:, None, 8:] | np.zeros((1, 8, 1), dtype=bool)
+    return (rows | columns).reshape(count, 64).astype("float32")
+
+
+BARS = np.concatenate(
+    [
+        np.kron(np.eye(8), np.ones((1, 8))).reshape(8, 64),
+        np.kron(np.ones((1, 8)), np.eye(8)).reshape(8, 64),
+    ]
+)
+
+
+def test_the_bars_are_bars():
+    assert (BARS.sum(axis=1) == 8).all()
+    images = bars(2000, np.random.default_rng(0))
+    # A pixel is dark where neither of its two bars is present.
+    assert images.mean() == pytest.approx(1 - (7 / 8) ** 2, abs=0.01)
