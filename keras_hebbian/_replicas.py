@@ -5,6 +5,8 @@ global batch first: the mean of the replicas' normalised updates is a
 different rule.
 """
 
+from typing import Any
+
 import keras
 from keras import KerasTensor as Tensor
 
@@ -31,10 +33,15 @@ def replica_count() -> int:
     return 1
 
 
-def sum_over_replicas(value: Tensor) -> Tensor:
-    """The sum of `value` over all replicas that share a training step."""
+def sum_over_replicas(values: Any) -> Any:
+    """The sums of a tensor, or of every tensor in a structure, over all
+    replicas that share a training step."""
     if replica_count() == 1:
-        return value
+        return values
+    return keras.tree.map_structure(_sum, values)
+
+
+def _sum(value: Tensor) -> Tensor:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

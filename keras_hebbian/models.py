@@ -25,9 +25,8 @@ class _LocalTraining:
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.fit`, which checks an array that a local layer gets."""
-        if isinstance(x, np.ndarray) and isinstance(
-            self, (keras.Sequential, _Functional)
-        ):
+        ordered = isinstance(self, (keras.Sequential, _Functional))
+        if ordered and isinstance(x, np.ndarray) and x.size:
             inner = (
                 layer
                 for layer in self.layers
@@ -35,7 +34,7 @@ class _LocalTraining:
             )
             first = next(inner, None)
             if isinstance(first, LocalLearningLayer):
-                first.check_inputs(x)
+                first.refuse_unusable(x)
         return super().fit(x, *args, **kwargs)
 
     def _reports(self) -> dict[str, Any]:
@@ -45,9 +44,10 @@ class _LocalTraining:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self(x, training=training)
         self._check_nothing_to_minimize()
+        if all(metric.name == "loss" for metric in self.metrics):
+            return {} if training else self._reports()
         logs = self.compute_metrics(x, y, outputs, sample_weight)
-        logs = {name: logs[name] for name in logs if name != "loss"}
-        return logs if logs or training else self._reports()
+        return {name: logs[name] for name in logs if name != "loss"}
 
     def _check_nothing_to_minimize(self) -> None:
         """Refuses to drop a loss, or to train where nothing learns."""

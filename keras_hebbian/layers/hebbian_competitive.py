@@ -83,7 +83,8 @@ class HebbianCompetitive(LocalLearningLayer):
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
             samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`.
+        training: Whether the layer learns from `inputs`. It learns nothing
+            from a batch with an infinite or undefined value.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -148,17 +149,27 @@ class HebbianCompetitive(LocalLearningLayer):
         )
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        return ops.matmul(inputs, ops.cast(state["kernel"], inputs.dtype))
+        return inputs @ ops.cast(state["kernel"], inputs.dtype)
 
     def learn(
-        self, inputs: Tensor, state: dict[str, Tensor]
+        self,
+        inputs: Tensor,
+        response: Tensor,
+        state: dict[str, Tensor],
+        rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         kernel = state["kernel"]
+        if self.p == 2:
+            currents = ops.cast(response, kernel.dtype)
+        else:
+            currents = competitive.currents(inputs, kernel, self.p)
+        activity = competitive.compete(currents, self.k, self.delta)
         direction = sum_over_replicas(
-            competitive.direction(inputs, kernel, self.p, self.k, self.delta)
+            competitive.direction(inputs, kernel, currents, activity)
         )
-        rate = ops.cast(self.learning_rate, kernel.dtype)
-        kernel = competitive.step(kernel, direction, rate, self.precision)
+        kernel = competitive.step(
+            kernel, direction, rates["learning_rate"], self.precision
+        )
         if self.kernel_constraint is not None:
             kernel = self.kernel_constraint(kernel)
         return {"kernel": kernel}
@@ -166,7 +177,7 @@ class HebbianCompetitive(LocalLearningLayer):
     def report(self) -> dict[str, Tensor]:
         """`converged`: the share of units whose `sum_i |W[i, u]|^p` lies
         within 0.1 of 1, above or below."""
-        distance = ops.abs(competitive.norms(self.kernel, self.p) - 1.0)
+        distance = ops.abs(competitive.norms(self.kernel.value, self.p) - 1.0)
         near = ops.cast(distance < self.CONVERGED_WITHIN, "float32")
         return {"converged": ops.mean(near)}
 

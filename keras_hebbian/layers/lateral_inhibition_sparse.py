@@ -92,8 +92,8 @@ class LateralInhibitionSparse(LocalLearningLayer):
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`, non-negative. All axes
             but the last are samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`. A sample with a
-            negative, infinite or undefined input teaches nothing.
+        training: Whether the layer learns from `inputs`. It learns nothing
+            from a batch with a negative, infinite or undefined value.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -124,6 +124,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     threshold_rate = Rate()
     inhibition_rate = Rate()
     state_names = ("kernel", "threshold", "inhibition", "activity")
+    learns_from = "non-negative, finite"
 
     def __init__(
         self,
@@ -176,44 +177,38 @@ class LateralInhibitionSparse(LocalLearningLayer):
             "activity", (units,), keras.initializers.Constant(self.sparsity)
         )
 
-    def check_inputs(self, inputs: np.ndarray) -> None:
-        if not (inputs.min(initial=0) >= 0 and np.isfinite(inputs).all()):
-            raise ValueError(
-                f"Expected inputs of {self.name} to be non-negative and "
-                f"finite. Received: values from {inputs.min()} to "
-                f"{inputs.max()}"
-            )
+    def usable(self, inputs: Tensor) -> Tensor:
+        """Whether all inputs are non-negative and finite, a scalar."""
+        return ops.logical_and(super().usable(inputs), ops.min(inputs) >= 0)
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        logits = lateral_inhibition.settle(inputs, self._learned(state))
-        return ops.cast(logits, inputs.dtype)
+        return lateral_inhibition.settle(inputs, self._learned(state))
 
     def learn(
-        self, inputs: Tensor, state: dict[str, Tensor]
+        self,
+        inputs: Tensor,
+        response: Tensor,
+        state: dict[str, Tensor],
+        rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         old = self._learned(state)
         rates = State(
-            self.learning_rate, self.threshold_rate, self.inhibition_rate
+            rates["learning_rate"],
+            rates["threshold_rate"],
+            rates["inhibition_rate"],
         )
-        rates = State(*(ops.cast(rate, old.kernel.dtype) for rate in rates))
-        samples = ops.sum(lateral_inhibition.usable(inputs))
         if self.update == "sequential":
-            self._refuse_replicas()
-            new, activity = lateral_inhibition.one_by_one(
-                inputs,
-                old,
-                rates,
-                self.sparsity,
-                self.precision,
-                self.non_negative_inhibition,
-            )
+            new, activity, samples = self._one_by_one(inputs, old, rates)
         else:
-            added, activity = lateral_inhibition.sums(
-                inputs, old, self.sparsity, self.precision
+            added, activity, samples = sum_over_replicas(
+                lateral_inhibition.sums(
+                    inputs,
+                    ops.sigmoid(response),
+                    old.kernel,
+                    self.sparsity,
+                    self.precision,
+                )
             )
-            added = State(*(sum_over_replicas(part) for part in added))
-            activity = sum_over_replicas(activity)
-            samples = sum_over_replicas(samples)
             new = lateral_inhibition.step(
                 old,
                 added,
@@ -222,14 +217,30 @@ class LateralInhibitionSparse(LocalLearningLayer):
                 self.GROWTH,
                 self.non_negative_inhibition,
             )
-        samples = ops.cast(samples, activity.dtype)
         # An average over some ten wins of each unit.
-        kept = ops.exp(-0.1 * self.sparsity * samples)
-        mean = activity / ops.clip(samples, 1, float("inf"))
-        return {
-            **new._asdict(),
-            "activity": kept * state["activity"] + (1 - kept) * mean,
-        }
+        kept = ops.exp(samples * (-0.1 * self.sparsity))
+        recent = kept * state["activity"] + (1 - kept) * (activity / samples)
+        return {**new._asdict(), "activity": recent}
+
+    def _one_by_one(
+        self, inputs: Tensor, state: State, rates: State
+    ) -> tuple[State, Tensor, Tensor]:
+        if replica_count() > 1:
+            raise ValueError(
+                "Expected `update='batch'` on several replicas, which cannot "
+                "learn from one sample after another. Received: "
+                f"update='sequential' on {replica_count()} replicas"
+            )
+        state, activity = lateral_inhibition.one_by_one(
+            inputs,
+            state,
+            rates,
+            self.sparsity,
+            self.precision,
+            self.non_negative_inhibition,
+        )
+        samples = ops.cast(ops.shape(inputs)[0], activity.dtype)
+        return state, activity, samples
 
     def report(self) -> dict[str, Tensor]:
         """`activity`: mean activity as a multiple of `sparsity`, 1 on target;
@@ -238,25 +249,17 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
         Activity is averaged over the last `10 / sparsity` samples or so.
         """
-        relative = self.activity / self.sparsity
+        relative = self.activity.value / self.sparsity
         silent = ops.cast(relative < 0.1, "float32")
         pairs = self.units * (self.units - 1)
         return {
             "activity": ops.mean(relative),
             "silent": ops.mean(silent),
-            "inhibition": ops.sum(ops.abs(self.inhibition)) / pairs,
+            "inhibition": ops.sum(ops.abs(self.inhibition.value)) / pairs,
         }
 
     def _learned(self, state: dict[str, Tensor]) -> State:
         return State(*(state[name] for name in State._fields))
-
-    def _refuse_replicas(self) -> None:
-        if replica_count() > 1:
-            raise ValueError(
-                "Expected `update='batch'` on several replicas, which cannot "
-                "learn from one sample after another. Received: "
-                f"update='sequential' on {replica_count()} replicas"
-            )
 
     def get_config(self) -> dict[str, Any]:
         return {

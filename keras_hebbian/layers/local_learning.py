@@ -10,6 +10,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 from keras.optimizers import schedules
 
+from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers._arguments import check_integer, check_real
 
 
@@ -68,7 +69,9 @@ class LocalLearningLayer(keras.layers.Layer):
     A subclass declares its rates with `Rate()`, names the weights that its
     rule moves in `state_names`, and writes four methods: `build_state` creates
     these weights, `respond` computes the outputs, `learn` the new weights, and
-    `report` the scalars worth watching. It never assigns a weight itself.
+    `report` the scalars worth watching. It never assigns a weight itself. If
+    the rule needs more than finite inputs, `usable` says so, and
+    `learns_from` in words.
 
     Args:
         units: Integer >= 2, number of units.
@@ -79,7 +82,8 @@ class LocalLearningLayer(keras.layers.Layer):
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
             samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`.
+        training: Whether the layer learns from `inputs`. A batch that is not
+            usable is counted in `skipped` and teaches nothing.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -88,11 +92,13 @@ class LocalLearningLayer(keras.layers.Layer):
         `(batch, ..., units)`
 
     Raises:
-        ValueError: If an argument is out of range, if inputs have rank 1, or
-            if their last dimension is unknown.
+        ValueError: If an argument is out of range, if inputs have rank 1, if
+            their last dimension is unknown, or if the layer itself is called
+            on values that it cannot learn from.
     """
 
     state_names: tuple[str, ...] = ()
+    learns_from = "finite"
 
     def __init__(
         self, units: int, activation: Any = None, **kwargs: Any
@@ -101,6 +107,7 @@ class LocalLearningLayer(keras.layers.Layer):
         self._given_rates: dict[str, Any] = {}
         self._rates: dict[str, Any] = {}
         self.iterations = None
+        self.skipped = None
         self.units = check_integer("units", units, minimum=2)
         self.activation = keras.activations.get(activation)
 
@@ -115,21 +122,35 @@ class LocalLearningLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def learn(
-        self, inputs: Tensor, state: dict[str, Tensor]
+        self,
+        inputs: Tensor,
+        response: Tensor,
+        state: dict[str, Tensor],
+        rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """New values of the weights that one batch `(batch, inputs)` moves."""
+        """New values of the weights that a batch moves.
+
+        Args:
+            inputs: The batch, `(batch, inputs)`.
+            response: What `respond` returned for it, `(batch, units)`.
+            state: The weights of `state_names` before the batch, by name.
+            rates: The rates at this moment, by name.
+
+        Returns:
+            The weights after the batch, by name.
+        """
         raise NotImplementedError
+
+    def usable(self, inputs: Tensor) -> Tensor:
+        """Whether the rule can learn from a batch, a scalar.
+
+        Any other batch is learned as zeros at rates of 0.
+        """
+        return ops.isfinite(ops.sum(inputs))
 
     def report(self) -> dict[str, Tensor]:
         """Scalars that say how learning goes, from the weights alone."""
         return {}
-
-    def check_inputs(self, inputs: np.ndarray) -> None:
-        """Raises a `ValueError` for values that the rule cannot learn from.
-
-        Called where the values can be seen: when the layer itself is called
-        outside of a compiled step, and by `fit` on arrays.
-        """
 
     # What it gets.
 
@@ -196,39 +217,69 @@ class LocalLearningLayer(keras.layers.Layer):
         self.iterations = self.add_state(
             "iterations", (), "zeros", dtype="int32"
         )
+        self.skipped = self.add_state("skipped", (), "zeros", dtype="int32")
         for name in self.given_rates:
             # `initializers.Constant` would round it to float32 on torch.
             constant = functools.partial(np.full, fill_value=self._rates[name])
             self._rates[name] = self.add_state(name, (), constant)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        if self._get_call_context().entry_layer is self:
-            self._check_if_visible(inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
+        if self._get_call_context().entry_layer is self:
+            self.refuse_unusable(inputs)
         learning = bool(training) and self.trainable
         # A copy, because torch assigns in place what autograd still needs.
         state = {
             name: ops.copy(weight) if learning else weight.value
             for name, weight in self.state.items()
         }
-        outputs = self.activation(self.respond(inputs, state))
+        response = self.respond(inputs, state)
         if learning:
-            samples = ops.reshape(
-                ops.stop_gradient(inputs), (-1, inputs.shape[-1])
-            )
-            for name, value in self.learn(samples, state).items():
-                self.state[name].assign(value)
-            self.iterations.assign(self.iterations + 1)
+            self._learn_from(inputs, response, state)
         # Keras refuses to fit or evaluate a model that has no loss at all.
         self.add_loss(ops.zeros(()))
-        return outputs
+        return self.activation(ops.cast(response, self.compute_dtype))
 
-    def _check_if_visible(self, inputs: Tensor) -> None:
+    def _learn_from(
+        self, inputs: Tensor, response: Tensor, state: dict[str, Tensor]
+    ) -> None:
+        inputs, response = (
+            ops.reshape(ops.stop_gradient(x), (-1, x.shape[-1]))
+            for x in (inputs, response)
+        )
+        unusable = 1 - ops.cast(self.usable(inputs), "int32")
+        usable = sum_over_replicas(unusable) == 0
+        inputs, response = (
+            ops.where(usable, x, ops.zeros_like(x)) for x in (inputs, response)
+        )
+        dtype = next(iter(state.values())).dtype
+        factor = ops.cast(usable, dtype)
+        rates = {
+            name: factor * ops.cast(rate, dtype)
+            for name, rate in self.rates.items()
+        }
+        learned = self.learn(inputs, response, state, rates)
+        for name, value in learned.items():
+            self.state[name].assign(value)
+        step = ops.cast(usable, "int32")
+        self.iterations.assign(self.iterations.value + step)
+        self.skipped.assign(self.skipped.value + (1 - step))
+
+    def refuse_unusable(self, inputs: Any) -> None:
+        """Raises a `ValueError` for values that the rule cannot learn from.
+
+        Used where the values can be seen: when the layer itself is called
+        outside of a compiled step, and by `fit` on arrays.
+        """
         try:
-            values = ops.convert_to_numpy(ops.stop_gradient(inputs))
-        except Exception:  # each backend has its own for a traced tensor
+            usable = bool(self.usable(inputs))
+        except TypeError:  # a traced tensor has no values yet
             return
-        self.check_inputs(values)
+        if not usable:
+            raise ValueError(
+                f"Expected {self.learns_from} inputs of {self.name}. Received: "
+                f"values from {ops.min(inputs)} to {ops.max(inputs)}"
+            )
 
     @property
     def state(self) -> dict[str, Any]:

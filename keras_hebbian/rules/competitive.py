@@ -71,18 +71,16 @@ def compete(currents: Tensor, k: int, delta: float) -> Tensor:
 
 
 def direction(
-    inputs: Tensor, kernel: Tensor, p: float, k: int, delta: float
+    inputs: Tensor, kernel: Tensor, currents: Tensor, activity: Tensor
 ) -> Tensor:
     """`D[i, u] = sum_b g[b, u] x[b, i] - (sum_b g[b, u] I[b, u]) W[i, u]`.
 
     Equation 3 of the paper, summed over the batch: the directions of the
     parts of a batch add up to the direction of the whole.
     """
-    drive = currents(inputs, kernel, p)  # (batch, units)
-    activity = compete(drive, k, delta)  # (batch, units)
     inputs = ops.cast(inputs, kernel.dtype)
     hebbian = ops.transpose(inputs) @ activity  # (inputs, units)
-    decay = ops.sum(activity * drive, axis=0)  # (units,)
+    decay = ops.sum(activity * currents, axis=0)  # (units,)
     return hebbian - decay * kernel
 
 

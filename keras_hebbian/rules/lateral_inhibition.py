@@ -47,19 +47,13 @@ def settle(inputs: Tensor, state: State) -> Tensor:
     return drive - ops.sigmoid(drive) @ ops.transpose(inhibition)
 
 
-def usable(inputs: Tensor) -> Tensor:
-    """1 for the samples that the rule can learn from, `(batch, 1)`.
-
-    A sample with a negative, infinite or undefined input counts 0.
-    """
-    fit = ops.logical_and(inputs >= 0, ops.isfinite(inputs))
-    fit = ops.all(fit, axis=-1, keepdims=True)
-    return ops.cast(fit, inputs.dtype)
-
-
 def sums(
-    inputs: Tensor, state: State, sparsity: float, precision: float
-) -> tuple[State, Tensor]:
+    inputs: Tensor,
+    outputs: Tensor,
+    kernel: Tensor,
+    sparsity: float,
+    precision: float,
+) -> tuple[State, Tensor, Tensor]:
     """What one batch adds to the state, before the rates.
 
     ```
@@ -69,29 +63,25 @@ def sums(
     ```
 
     with the reconstruction `r = o W'`. Sums of the parts of a batch add up to
-    the sums of the whole. Samples that are not `usable` add nothing.
+    the sums of the whole.
 
     Returns:
-        The sums, and `sum_b o[b, u]`, `(units,)`.
+        The sums, `sum_b o[b, u]`, `(units,)`, and the number of samples.
     """
-    counted = usable(inputs)  # (batch, 1)
-    inputs = ops.where(counted > 0, inputs, ops.zeros_like(inputs))
-    logits = settle(inputs, state)
-    counted, inputs = (ops.cast(x, logits.dtype) for x in (counted, inputs))
-    outputs = ops.sigmoid(logits) * counted  # (batch, units)
-    reconstruction = outputs @ ops.transpose(state.kernel)  # (batch, inputs)
+    inputs = ops.cast(inputs, outputs.dtype)
+    reconstruction = outputs @ ops.transpose(kernel)  # (batch, inputs)
     error = (inputs - reconstruction) / ops.clip(
         reconstruction, precision, float("inf")
     )
-    samples = ops.sum(counted)
+    samples = ops.cast(ops.shape(inputs)[0], outputs.dtype)
     activity = ops.sum(outputs, axis=0)  # (units,)
-    correlation = ops.transpose(outputs) @ outputs  # (units, units)
+    by_unit = ops.transpose(outputs)  # (units, batch)
     added = State(
-        ops.transpose(error) @ outputs,
+        ops.transpose(by_unit @ error),  # XLA is slower at error' outputs
         activity - samples * sparsity,
-        correlation - samples * sparsity**2,
+        by_unit @ outputs - samples * sparsity**2,
     )
-    return added, activity
+    return added, activity, samples
 
 
 def step(
@@ -139,7 +129,10 @@ def one_by_one(
         *parts, total = carried
         state = State(*parts)
         one = ops.expand_dims(ops.take(inputs, sample, axis=0), axis=0)
-        added, activity = sums(one, state, sparsity, precision)
+        outputs = ops.sigmoid(settle(one, state))
+        added, activity, _ = sums(
+            one, outputs, state.kernel, sparsity, precision
+        )
         state = step(state, added, rates, precision, non_negative=non_negative)
         return (*state, total + activity)
 

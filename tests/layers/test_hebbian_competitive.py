@@ -263,6 +263,25 @@ def test_all_zero_inputs_change_nothing(digits, p):
     )
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_unfit_values_never_reach_the_kernel(digits, value):
+    layer, _ = learned(digits[:20])
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    before = kernel_of(layer)
+    images = digits[:20].copy()
+    images[3, 4] = value
+    model.train_on_batch(images)
+    for use in (
+        lambda: layer(images, training=True),
+        lambda: model.fit(images, verbose=0),
+    ):
+        with pytest.raises(ValueError, match="Expected finite inputs"):
+            use()
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    assert (int(layer.iterations), int(layer.skipped)) == (1, 1)
+
+
 def test_converged_is_two_sided():
     layer = kh.HebbianCompetitive(4, p=2)
     layer.build((None, 2))

@@ -56,36 +56,33 @@ def test_tied_units_do_not_share_a_place():
     np.testing.assert_allclose(np.sort(g)[:, [0, -1]], [[-0.4, 1.0]] * 3)
 
 
+def direction(inputs, kernel, p, k, delta):
+    inputs, kernel = map(ops.convert_to_tensor, (inputs, kernel))
+    currents = competitive.currents(inputs, kernel, p)
+    activity = competitive.compete(currents, k, delta)
+    return ops.convert_to_numpy(
+        competitive.direction(inputs, kernel, currents, activity)
+    )
+
+
 def test_direction_by_hand():
     # p = 2: I = x W = [[1, 4], [6, 2]], so g = [[-.5, 1], [1, -.5]] and
     # sum_b g I = [5.5, 3].
     inputs = np.array([[1.0, 2.0], [4.0, 1.0]], dtype="float32")
     kernel = np.array([[11 / 7, 0.0], [-2 / 7, 2.0]], dtype="float32")
-    direction = competitive.direction(
-        ops.convert_to_tensor(inputs),
-        ops.convert_to_tensor(kernel),
-        p=2,
-        k=2,
-        delta=0.5,
-    )
     hebbian = np.array([[3.5, -1.0], [0.0, 1.5]])
     np.testing.assert_allclose(
-        ops.convert_to_numpy(direction),
+        direction(inputs, kernel, p=2, k=2, delta=0.5),
         hebbian - kernel * [5.5, 3.0],
         atol=1e-5,
     )
 
 
 def test_directions_of_parts_add_up(digits):
-    kernel = ops.convert_to_tensor(
-        np.random.default_rng(0).normal(size=(64, 20)).astype("float32")
-    )
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(64, 20)).astype("float32")
     whole, first, second = (
-        ops.convert_to_numpy(
-            competitive.direction(
-                ops.convert_to_tensor(part), kernel, p=3, k=4, delta=0.4
-            )
-        )
+        direction(part, kernel, p=3, k=4, delta=0.4)
         for part in (digits[:50], digits[:20], digits[20:50])
     )
     np.testing.assert_allclose(first + second, whole, rtol=1e-4, atol=1e-4)
