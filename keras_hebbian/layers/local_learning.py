@@ -144,9 +144,9 @@ class LocalLearningLayer(keras.layers.Layer):
     def usable(self, inputs: Tensor) -> Tensor:
         """Whether the rule can learn from a batch, a scalar.
 
-        Any other batch is learned as zeros at rates of 0.
+        Any other batch leaves the state as it was.
         """
-        return ops.isfinite(ops.sum(inputs))
+        return ops.all(ops.isfinite(inputs))
 
     def report(self) -> dict[str, Tensor]:
         """Scalars that say how learning goes, from the weights alone."""
@@ -247,23 +247,18 @@ class LocalLearningLayer(keras.layers.Layer):
             ops.reshape(ops.stop_gradient(x), (-1, x.shape[-1]))
             for x in (inputs, response)
         )
-        unusable = 1 - ops.cast(self.usable(inputs), "int32")
-        usable = sum_over_replicas(unusable) == 0
-        inputs, response = (
-            ops.where(usable, x, ops.zeros_like(x)) for x in (inputs, response)
-        )
         dtype = next(iter(state.values())).dtype
-        factor = ops.cast(usable, dtype)
         rates = {
-            name: factor * ops.cast(rate, dtype)
-            for name, rate in self.rates.items()
+            name: ops.cast(rate, dtype) for name, rate in self.rates.items()
         }
         learned = self.learn(inputs, response, state, rates)
+        unusable = 1 - ops.cast(self.usable(inputs), "int32")
+        skip = sum_over_replicas(unusable) > 0
         for name, value in learned.items():
-            self.state[name].assign(value)
-        step = ops.cast(usable, "int32")
-        self.iterations.assign(self.iterations.value + step)
-        self.skipped.assign(self.skipped.value + (1 - step))
+            self.state[name].assign(ops.where(skip, state[name], value))
+        skipped = ops.cast(skip, "int32")
+        self.iterations.assign(self.iterations.value + (1 - skipped))
+        self.skipped.assign(self.skipped.value + skipped)
 
     def refuse_unusable(self, inputs: Any) -> None:
         """Raises a `ValueError` for values that the rule cannot learn from.

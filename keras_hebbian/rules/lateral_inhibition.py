@@ -75,11 +75,10 @@ def sums(
     )
     samples = ops.cast(ops.shape(inputs)[0], outputs.dtype)
     activity = ops.sum(outputs, axis=0)  # (units,)
-    by_unit = ops.transpose(outputs)  # (units, batch)
     added = State(
-        ops.transpose(by_unit @ error),  # XLA is slower at error' outputs
+        ops.transpose(error) @ outputs,
         activity - samples * sparsity,
-        by_unit @ outputs - samples * sparsity**2,
+        ops.transpose(outputs) @ outputs - samples * sparsity**2,
     )
     return added, activity, samples
 

@@ -1,0 +1,168 @@
+"""Units with thresholds and lateral inhibition learn MNIST, then classify it.
+
+    python examples/lateral_inhibition.py                # 100 and 400 units
+    python examples/lateral_inhibition.py --sweep        # does inhibition help?
+
+Each unit gets the class that it wins most often on the training images. The
+winner is the unit with the largest cosine between its weights and the image,
+or the most active one, beside as many k-means centres (unit-norm images,
+nearest centre). The sweep repeats 100 units with several rates of inhibition.
+"""
+
+import argparse
+import pathlib
+
+import keras
+import numpy as np
+from mnist_competitive import winner_model
+from sklearn.cluster import MiniBatchKMeans
+
+import keras_hebbian as kh
+
+RECIPES = {
+    100: {"sparsity": 0.006, "learning_rate": 0.03, "threshold_rate": 5.0},
+    400: {"sparsity": 0.0018, "learning_rate": 0.05, "threshold_rate": 6.0},
+}
+EPOCHS = {100: 100, 400: 60}
+SWEEP_RATES = (0.0, 5e-4, 5e-3, 2e-2)
+SWEEP_EPOCHS = 40
+
+
+def prepare(images: np.ndarray) -> np.ndarray:
+    """Flat images with compressed grey levels and nearly equal norms.
+
+    Raw images of heavy digits drive all units more than those of light ones,
+    which the thresholds cannot tell from a better match.
+    """
+    flat = np.sqrt(images.reshape(len(images), -1))
+    return 5 * flat / np.linalg.norm(flat, axis=1, keepdims=True) ** 0.6
+
+
+def learn(
+    images: np.ndarray, units: int, epochs: int, inhibition_rate: float
+) -> kh.HebbianSequential:
+    """A model of one layer that learned from prepared images."""
+    layer = kh.LateralInhibitionSparse(
+        units,
+        inhibition_rate=inhibition_rate,
+        activation="linear",  # the logits: their winner is never a tie
+        **RECIPES[units],
+    )
+    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
+    on_torch = keras.backend.backend() == "torch"  # which runs single steps
+    model.compile(steps_per_execution=1 if on_torch else 20)
+    model.fit(
+        images,
+        batch_size=100,
+        epochs=epochs,
+        callbacks=[kh.LinearRateDecay()],
+    )
+    return model
+
+
+def accuracies(model: keras.Model, train: tuple, test: tuple) -> list[float]:
+    """Test accuracy of the winner by cosine and of the winner by output."""
+    classifier = kh.WinnerClassifier(10)
+    classifier.adapt(model.predict(train[0], verbose=0), train[1])
+    by_output = keras.Sequential([*model.layers, classifier])
+    kernel = model.layers[0].get_weights()[0]
+    by_cosine = winner_model(kernel / np.linalg.norm(kernel, axis=0), train)
+    return [accuracy(each, test) for each in (by_cosine, by_output)]
+
+
+def accuracy(model: keras.Model, test: tuple) -> float:
+    """The share of test images that the model classifies right."""
+    scores = model.predict(test[0], verbose=0)
+    return float(np.mean(scores.argmax(axis=-1) == test[1]))
+
+
+def k_means(train: tuple, test: tuple, units: int, seed: int) -> float:
+    """Accuracy of the nearest of as many centres of unit-norm images."""
+    train, test = (
+        (images / np.linalg.norm(images, axis=1, keepdims=True), labels)
+        for images, labels in (train, test)
+    )
+    fitted = MiniBatchKMeans(units, n_init=3, random_state=seed).fit(train[0])
+    classifier = kh.WinnerClassifier(10)
+    classifier.adapt(-fitted.transform(train[0]), train[1])
+    scores = keras.ops.convert_to_numpy(classifier(-fitted.transform(test[0])))
+    return float(np.mean(scores.argmax(axis=-1) == test[1]))
+
+
+def row(name: str, values: np.ndarray) -> str:
+    """A line of means and standard deviations over the seeds, in percent."""
+    cells = (
+        f"{mean:9.2%} +- {spread:5.2%}"
+        for mean, spread in zip(values.mean(0), values.std(0), strict=True)
+    )
+    return f"{name:32}" + "".join(cells)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The experiment, with the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--data",
+        default="mnist",
+        help="mnist, or the path of an .npz or .mat file (default: mnist)",
+    )
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument(
+        "--units", type=int, nargs="+", default=[100, 400], choices=RECIPES
+    )
+    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=pathlib.Path("weights")
+    )
+    args = parser.parse_args(arguments)
+    args.output.mkdir(parents=True, exist_ok=True)
+    (train_images, train_labels), (test_images, test_labels) = (
+        kh.datasets.load_data(args.data)
+    )
+    image_shape = train_images.shape[1:]
+    train = prepare(train_images), train_labels
+    test = prepare(test_images), test_labels
+
+    seeds = args.seeds or range(5 if args.sweep else 3)
+    runs = (
+        [(100, rate) for rate in SWEEP_RATES]
+        if args.sweep
+        else [(units, 0.0) for units in args.units]
+    )
+    rows = []
+    for units, rate in runs:
+        epochs = args.epochs or (SWEEP_EPOCHS if args.sweep else EPOCHS[units])
+        values = []
+        for seed in seeds:
+            keras.utils.set_random_seed(seed)
+            model = learn(train[0], units, epochs, rate)
+            values.append(accuracies(model, train, test))
+        rows.append(
+            row(f"{units} units, inhibition {rate:g}", np.array(values))
+        )
+        path = args.output / f"units_{units}_inhibition_{rate:g}.png"
+        kernel = model.layers[0].get_weights()[0]
+        kh.plotting.plot_weights(kernel, image_shape).savefig(path, dpi=150)
+        if not args.sweep:
+            flat = [
+                (images.reshape(len(images), -1), labels)
+                for images, labels in (
+                    (train_images, train_labels),
+                    (test_images, test_labels),
+                )
+            ]
+            centres = [[k_means(*flat, units, seed)] for seed in seeds]
+            rows.append(row(f"{units} k-means centres", np.array(centres)))
+
+    print(
+        f"\nAccuracy on {len(test[0])} test images, seeds {list(seeds)}, "
+        "mean +- standard deviation:"
+    )
+    print(f"{'':32}{'by cosine':>15}{'by output':>18}")
+    print("\n".join(rows))
+    print(f"What the units learned: {args.output}/")
+
+
+if __name__ == "__main__":
+    main()
