@@ -1,12 +1,14 @@
 """Units with thresholds and lateral inhibition learn MNIST, then classify it.
 
-    python examples/lateral_inhibition.py                # 100 and 400 units
-    python examples/lateral_inhibition.py --sweep        # does inhibition help?
+    python examples/lateral_inhibition.py                     # 100, 400 units
+    python examples/lateral_inhibition.py --sweep inhibition  # does it help?
+    python examples/lateral_inhibition.py --sweep growth      # which bounds?
 
 Each unit gets the class that it wins most often on the training images. The
 winner is the unit with the largest cosine between its weights and the image,
 or the most active one, beside as many k-means centres (unit-norm images,
-nearest centre). The sweep repeats 100 units with several rates of inhibition.
+nearest centre). A sweep repeats 100 units with several rates of inhibition,
+or several bounds on the growth of a weight in one batch.
 """
 
 import argparse
@@ -20,11 +22,18 @@ from sklearn.cluster import MiniBatchKMeans
 import keras_hebbian as kh
 
 RECIPES = {
-    100: {"sparsity": 0.006, "learning_rate": 0.03, "threshold_rate": 5.0},
-    400: {"sparsity": 0.0018, "learning_rate": 0.05, "threshold_rate": 6.0},
+    100: {"sparsity": 0.006, "learning_rate": 0.02, "threshold_rate": 5.0},
+    400: {"sparsity": 0.0018, "learning_rate": 0.03, "threshold_rate": 6.0},
 }
 EPOCHS = {100: 100, 400: 60}
-SWEEP_RATES = (0.0, 5e-4, 5e-3, 2e-2)
+BOUNDS = kh.LateralInhibitionSparse.GROWTH
+SWEEPS = {  # the rate of inhibition and the bounds of each run
+    "inhibition": [(rate, BOUNDS) for rate in (0.0, 5e-4, 5e-3, 2e-2)],
+    "growth": [
+        (0.0, bounds)
+        for bounds in ((0.5, 2.0), (0.8, 1.25), (0.1, 10.0), (0.0, np.inf))
+    ],
+}
 SWEEP_EPOCHS = 40
 
 
@@ -39,7 +48,11 @@ def prepare(images: np.ndarray) -> np.ndarray:
 
 
 def learn(
-    images: np.ndarray, units: int, epochs: int, inhibition_rate: float
+    images: np.ndarray,
+    units: int,
+    epochs: int,
+    inhibition_rate: float = 0.0,
+    growth: tuple[float, float] = BOUNDS,
 ) -> kh.HebbianSequential:
     """A model of one layer that learned from prepared images."""
     layer = kh.LateralInhibitionSparse(
@@ -48,6 +61,7 @@ def learn(
         activation="linear",  # the logits: their winner is never a tie
         **RECIPES[units],
     )
+    layer.GROWTH = growth
     model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
     on_torch = keras.backend.backend() == "torch"  # which runs single steps
     model.compile(steps_per_execution=1 if on_torch else 20)
@@ -66,7 +80,8 @@ def accuracies(model: keras.Model, train: tuple, test: tuple) -> list[float]:
     classifier.adapt(model.predict(train[0], verbose=0), train[1])
     by_output = keras.Sequential([*model.layers, classifier])
     kernel = model.layers[0].get_weights()[0]
-    by_cosine = winner_model(kernel / np.linalg.norm(kernel, axis=0), train)
+    norms = np.maximum(np.linalg.norm(kernel, axis=0), 1e-30)
+    by_cosine = winner_model(kernel / norms, train)
     return [accuracy(each, test) for each in (by_cosine, by_output)]
 
 
@@ -95,7 +110,7 @@ def row(name: str, values: np.ndarray) -> str:
         f"{mean:9.2%} +- {spread:5.2%}"
         for mean, spread in zip(values.mean(0), values.std(0), strict=True)
     )
-    return f"{name:32}" + "".join(cells)
+    return f"{name:50}" + "".join(cells)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -106,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         default="mnist",
         help="mnist, or the path of an .npz or .mat file (default: mnist)",
     )
-    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--sweep", choices=SWEEPS)
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument(
         "--units", type=int, nargs="+", default=[100, 400], choices=RECIPES
@@ -125,41 +140,43 @@ def main(arguments: list[str] | None = None) -> None:
     test = prepare(test_images), test_labels
 
     seeds = args.seeds or range(5 if args.sweep else 3)
-    runs = (
-        [(100, rate) for rate in SWEEP_RATES]
-        if args.sweep
-        else [(units, 0.0) for units in args.units]
-    )
+    if args.sweep:
+        runs = [(100, *run) for run in SWEEPS[args.sweep]]
+    else:
+        runs = [(units, 0.0, BOUNDS) for units in args.units]
     rows = []
-    for units, rate in runs:
+    for units, rate, growth in runs:
         epochs = args.epochs or (SWEEP_EPOCHS if args.sweep else EPOCHS[units])
         values = []
         for seed in seeds:
             keras.utils.set_random_seed(seed)
-            model = learn(train[0], units, epochs, rate)
+            model = learn(train[0], units, epochs, rate, growth)
             values.append(accuracies(model, train, test))
-        rows.append(
-            row(f"{units} units, inhibition {rate:g}", np.array(values))
+        name = f"{units} units, inhibition {rate:g}, growth {growth}"
+        rows.append(row(name, np.array(values)))
+        figure = kh.plotting.plot_weights(
+            model.layers[0].get_weights()[0], image_shape
         )
-        path = args.output / f"units_{units}_inhibition_{rate:g}.png"
-        kernel = model.layers[0].get_weights()[0]
-        kh.plotting.plot_weights(kernel, image_shape).savefig(path, dpi=150)
+        figure.savefig(args.output / f"{name}.png", dpi=150)
         if not args.sweep:
-            flat = [
-                (images.reshape(len(images), -1), labels)
-                for images, labels in (
-                    (train_images, train_labels),
-                    (test_images, test_labels),
-                )
+            centres = [
+                [
+                    k_means(
+                        (train_images.reshape(len(train_images), -1), train[1]),
+                        (test_images.reshape(len(test_images), -1), test[1]),
+                        units,
+                        seed,
+                    )
+                ]
+                for seed in seeds
             ]
-            centres = [[k_means(*flat, units, seed)] for seed in seeds]
             rows.append(row(f"{units} k-means centres", np.array(centres)))
 
     print(
         f"\nAccuracy on {len(test[0])} test images, seeds {list(seeds)}, "
         "mean +- standard deviation:"
     )
-    print(f"{'':32}{'by cosine':>15}{'by output':>18}")
+    print(f"{'':50}{'by cosine':>15}{'by output':>18}")
     print("\n".join(rows))
     print(f"What the units learned: {args.output}/")
 

@@ -26,7 +26,7 @@ class _LocalTraining:
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.fit`, which checks an array that a local layer gets."""
         ordered = isinstance(self, (keras.Sequential, _Functional))
-        if ordered and isinstance(x, np.ndarray) and x.size:
+        if ordered and isinstance(x, np.ndarray):
             inner = (
                 layer
                 for layer in self.layers
@@ -34,7 +34,8 @@ class _LocalTraining:
             )
             first = next(inner, None)
             if isinstance(first, LocalLearningLayer):
-                first.refuse_unusable(x)
+                for start in range(0, len(x), 1024):
+                    first.refuse_unusable(x[start : start + 1024])
         return super().fit(x, *args, **kwargs)
 
     def _reports(self) -> dict[str, Any]:

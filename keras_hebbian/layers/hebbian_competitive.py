@@ -93,8 +93,9 @@ class HebbianCompetitive(LocalLearningLayer):
         `(batch, ..., units)`
 
     Raises:
-        ValueError: If an argument is out of range, if inputs have rank 1, or
-            if their last dimension is unknown.
+        ValueError: If an argument is out of range, if inputs have rank 1, if
+            their last dimension is unknown, or if the layer itself is called
+            on values that are not finite.
         TypeError: If `learning_rate` is assigned after it was given as a
             schedule.
 

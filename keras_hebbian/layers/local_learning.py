@@ -224,9 +224,9 @@ class LocalLearningLayer(keras.layers.Layer):
             self._rates[name] = self.add_state(name, (), constant)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        inputs = ops.cast(inputs, self.compute_dtype)
         if self._get_call_context().entry_layer is self:
             self.refuse_unusable(inputs)
+        inputs = ops.cast(inputs, self.compute_dtype)
         learning = bool(training) and self.trainable
         # A copy, because torch assigns in place what autograd still needs.
         state = {
@@ -266,6 +266,7 @@ class LocalLearningLayer(keras.layers.Layer):
         Used where the values can be seen: when the layer itself is called
         outside of a compiled step, and by `fit` on arrays.
         """
+        inputs = ops.cast(inputs, self.compute_dtype)
         try:
             usable = bool(self.usable(inputs))
         except TypeError:  # a traced tensor has no values yet

@@ -246,6 +246,10 @@ def test_integers_are_cast(digits):
     other.kernel.assign(before)
     other(integers.astype("float32"), training=True)
     np.testing.assert_array_equal(kernel_of(layer), kernel_of(other))
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    model.fit(integers, verbose=0)
+    assert int(layer.iterations) == 2
 
 
 @pytest.mark.parametrize("p", [1, 2, 2.5, 3])
