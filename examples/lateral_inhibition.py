@@ -157,7 +157,9 @@ def main(arguments: list[str] | None = None) -> None:
         figure = kh.plotting.plot_weights(
             model.layers[0].get_weights()[0], image_shape
         )
-        figure.savefig(args.output / f"{name}.png", dpi=150)
+        low, high = growth
+        file = f"{units}_inhibition_{rate:g}_growth_{low:g}_to_{high:g}.png"
+        figure.savefig(args.output / file, dpi=150)
         if not args.sweep:
             centres = [
                 [

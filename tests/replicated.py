@@ -1,9 +1,9 @@
 """Learns the same data on one device and on several replicas, and compares.
 
-    python tests/replicated.py REPLICAS
+    python tests/replicated.py REPLICAS competing|sparse
 
 Runs in a process of its own, because a backend fixes its devices at start.
-Prints the largest difference between the kernels.
+Prints the largest difference between the weights.
 """
 
 import os
@@ -16,66 +16,82 @@ BATCH, STEPS = 24, 20
 IMAGES = np.random.default_rng(0).random((BATCH * STEPS, 30))
 
 
-def make_model():
+def make_model(kind):
     import keras
 
     import keras_hebbian as kh
 
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    initializer = keras.initializers.RandomNormal(0.0, 1.0, seed=1)
-    layer = kh.HebbianCompetitive(40, kernel_initializer=initializer)
+    initializers = keras.initializers
+    if kind == "competing":
+        layer = kh.HebbianCompetitive(
+            40, kernel_initializer=initializers.RandomNormal(0.0, 1.0, seed=1)
+        )
+    else:
+        layer = kh.LateralInhibitionSparse(
+            40,
+            sparsity=1 / 40,
+            inhibition_rate=0.01,
+            kernel_initializer=initializers.RandomUniform(0.1, 1.0, seed=1),
+        )
     model = kh.HebbianSequential([keras.Input((30,)), layer])
     model.compile()
     return model
 
 
+def flat(weights):
+    return np.concatenate([np.ravel(weight) for weight in weights])
+
+
 def fit(model):
     model.fit(IMAGES, batch_size=BATCH, shuffle=False, verbose=0)
-    return np.array(model.get_weights()[0])
+    return flat(model.get_weights())
 
 
-def on_tensorflow(replicas):
+def on_tensorflow(replicas, kind):
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
-    single = fit(make_model())
+    single = fit(make_model(kind))
     devices = [f"CPU:{i}" for i in range(replicas)]
     with tf.distribute.MirroredStrategy(devices).scope():
-        model = make_model()
+        model = make_model(kind)
     fit(model)
-    kernel = model.layers[0].kernel.value
-    return single, [replica.numpy() for replica in kernel.values]
+    weights = [weight.value.values for weight in model.weights]
+    return single, [flat(replica) for replica in zip(*weights, strict=True)]
 
 
-def on_jax(replicas):
+def on_jax(replicas, kind):
     os.environ["XLA_FLAGS"] = (
         f"--xla_force_host_platform_device_count={replicas}"
     )
     os.environ["JAX_ENABLE_X64"] = "1"
     import keras
 
-    single = fit(make_model())
+    single = fit(make_model(kind))
     distribution = keras.distribution.DataParallel()
     assert distribution.device_mesh.devices.size == replicas
     keras.distribution.set_distribution(distribution)
-    return single, [fit(make_model())]
+    return single, [fit(make_model(kind))]
 
 
-def on_torch(replicas):
+def on_torch(replicas, kind):
     import torch
 
-    single = fit(make_model())
+    single = fit(make_model(kind))
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(rank_on_torch, (folder, replicas), replicas)
+        torch.multiprocessing.spawn(
+            rank_on_torch, (folder, replicas, kind), replicas
+        )
         ranks = [np.load(f"{folder}/{rank}.npy") for rank in range(replicas)]
     return single, ranks
 
 
-def rank_on_torch(rank, folder, replicas):
+def rank_on_torch(rank, folder, replicas, kind):
     import torch
 
     torch.distributed.init_process_group(
@@ -84,15 +100,15 @@ def rank_on_torch(rank, folder, replicas):
         rank=rank,
         world_size=replicas,
     )
-    layer = make_model().layers[0]
+    layer = make_model(kind).layers[0]
     for step in range(STEPS):
         batch = IMAGES[BATCH * step : BATCH * (step + 1)]
         layer(np.array_split(batch, replicas)[rank], training=True)
-    np.save(f"{folder}/{rank}.npy", layer.get_weights()[0])
+    np.save(f"{folder}/{rank}.npy", flat(layer.get_weights()))
 
 
 if __name__ == "__main__":
     run = {"tensorflow": on_tensorflow, "jax": on_jax, "torch": on_torch}
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    single, replicas = run[backend](int(sys.argv[1]))
+    single, replicas = run[backend](int(sys.argv[1]), sys.argv[2])
     print(max(np.abs(single - replica).max() for replica in replicas))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
@@ -38,8 +39,10 @@ def test_quickstart(tmp_path):
         assert (tmp_path / "quickstart" / name).stat().st_size > 1000
 
 
-def test_mnist_competitive(tmp_path, digits, digit_labels):
-    images = np.kron(digits.reshape(-1, 8, 8), np.ones((3, 3)))  # 24 x 24
+@pytest.fixture
+def large_digits(tmp_path, digits, digit_labels):
+    """A file of 24 x 24 digits."""
+    images = np.kron(digits.reshape(-1, 8, 8), np.ones((3, 3)))
     np.savez(
         tmp_path / "large_digits.npz",
         x_train=images,
@@ -47,14 +50,31 @@ def test_mnist_competitive(tmp_path, digits, digit_labels):
         x_test=images[:300],
         y_test=digit_labels[:300],
     )
-    printed = run(
-        tmp_path,
-        "mnist_competitive.py",
-        "--data=large_digits.npz",
-        "--epochs=20",
-    )
-    rows = [line for line in printed.splitlines() if "%" in line]
-    assert len(rows) == 3
+    return "--data=large_digits.npz"
+
+
+def rows_of(printed):
+    return [line for line in printed.splitlines() if "%" in line]
+
+
+def test_mnist_competitive(tmp_path, large_digits):
+    printed = run(tmp_path, "mnist_competitive.py", large_digits, "--epochs=20")
+    assert len(rows_of(printed)) == 3
     # So few steps teach little; every figure beats chance all the same.
-    for row in rows:
+    for row in rows_of(printed):
         assert min(percentages(row)) > 15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (["--units=100", "--epochs=10", "--seeds=0"], 2),
+        (["--sweep=inhibition", "--epochs=2", "--seeds=0"], 4),
+    ],
+)
+def test_lateral_inhibition(tmp_path, large_digits, arguments, rows):
+    printed = run(tmp_path, "lateral_inhibition.py", large_digits, *arguments)
+    assert len(rows_of(printed)) == rows
+    for row in rows_of(printed):
+        assert max(percentages(row.replace("+- ", ""))) > 30
+    assert len(list((tmp_path / "weights").glob("*.png"))) in (1, 4)

@@ -5,11 +5,12 @@ import sys
 import pytest
 
 
+@pytest.mark.parametrize("kind", ["competing", "sparse"])
 @pytest.mark.parametrize("replicas", [2, 4])
-def test_replicas_equal_one_device_with_the_global_batch(replicas):
+def test_replicas_equal_one_device_with_the_global_batch(replicas, kind):
     script = pathlib.Path(__file__).with_name("replicated.py")
     process = subprocess.run(
-        [sys.executable, script, str(replicas)],
+        [sys.executable, script, str(replicas), kind],
         capture_output=True,
         text=True,
         check=False,
