@@ -109,6 +109,7 @@ class HebbianCompetitive(LocalLearningLayer):
     """Distance from 1 within which the p-norm of a unit counts as converged."""
 
     learning_rate = Rate()
+    minimum_units = 2
     state_names = ("kernel",)
 
     def __init__(

@@ -123,6 +123,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     learning_rate = Rate()
     threshold_rate = Rate()
     inhibition_rate = Rate()
+    minimum_units = 2
     state_names = ("kernel", "threshold", "inhibition", "activity")
     learns_from = "non-negative, finite"
 

@@ -73,8 +73,35 @@ class LocalLearningLayer(keras.layers.Layer):
     the rule needs more than finite inputs, `usable` says so, and
     `learns_from` in words.
 
+    Example:
+
+    Oja's rule for one unit, which finds the first principal component:
+
+    >>> from keras import ops
+    >>> import keras_hebbian as kh
+    >>> class Oja(kh.LocalLearningLayer):
+    ...     learning_rate = kh.Rate()
+    ...     state_names = ("kernel",)
+    ...
+    ...     def __init__(self, units=1, learning_rate=0.01, **kwargs):
+    ...         super().__init__(units, **kwargs)
+    ...         self.learning_rate = learning_rate
+    ...
+    ...     def build_state(self, input_dim):
+    ...         shape = (input_dim, self.units)
+    ...         self.kernel = self.add_state("kernel", shape, "glorot_normal")
+    ...
+    ...     def respond(self, inputs, state):
+    ...         return inputs @ state["kernel"]
+    ...
+    ...     def learn(self, inputs, response, state, rates):
+    ...         kernel = state["kernel"]
+    ...         error = inputs - response @ ops.transpose(kernel)
+    ...         step = ops.transpose(error) @ response
+    ...         return {"kernel": kernel + rates["learning_rate"] * step}
+
     Args:
-        units: Integer >= 2, number of units.
+        units: Integer >= `minimum_units`, number of units.
         activation: Activation function of the outputs. Learning does not see
             it. Defaults to `None`, the outputs as they are.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -99,6 +126,7 @@ class LocalLearningLayer(keras.layers.Layer):
 
     state_names: tuple[str, ...] = ()
     learns_from = "finite"
+    minimum_units = 1
 
     def __init__(
         self, units: int, activation: Any = None, **kwargs: Any
@@ -108,7 +136,7 @@ class LocalLearningLayer(keras.layers.Layer):
         self._rates: dict[str, Any] = {}
         self.iterations = None
         self.skipped = None
-        self.units = check_integer("units", units, minimum=2)
+        self.units = check_integer("units", units, self.minimum_units)
         self.activation = keras.activations.get(activation)
 
     # What a subclass writes.
@@ -149,8 +177,11 @@ class LocalLearningLayer(keras.layers.Layer):
         return ops.all(ops.isfinite(inputs))
 
     def report(self) -> dict[str, Tensor]:
-        """Scalars that say how learning goes, from the weights alone."""
-        return {}
+        """Scalars that say how learning goes, from the weights alone.
+
+        By default the number of batches learned from.
+        """
+        return {"iterations": ops.cast(self.iterations.value, "float32")}
 
     # What it gets.
 

@@ -1,0 +1,81 @@
+import keras
+import numpy as np
+from keras import ops
+
+import keras_hebbian as kh
+
+
+class Oja(kh.LocalLearningLayer):
+    """Oja's subspace rule: W += rate (x - y W')' y."""
+
+    learning_rate = kh.Rate()
+    state_names = ("kernel",)
+
+    def __init__(self, units=1, learning_rate=0.01, **kwargs):
+        super().__init__(units, **kwargs)
+        self.learning_rate = learning_rate
+
+    def build_state(self, input_dim):
+        shape = (input_dim, self.units)
+        self.kernel = self.add_state("kernel", shape, "glorot_normal")
+
+    def respond(self, inputs, state):
+        return inputs @ state["kernel"]
+
+    def learn(self, inputs, response, state, rates):
+        kernel = state["kernel"]
+        error = inputs - response @ ops.transpose(kernel)
+        step = ops.transpose(error) @ response
+        return {"kernel": kernel + rates["learning_rate"] * step}
+
+
+def learned(images, units):
+    model = kh.HebbianSequential([keras.Input((64,)), Oja(units)])
+    model.compile()
+    history = model.fit(
+        images,
+        epochs=60,
+        batch_size=32,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    ).history
+    assert history["iterations"][-1] == 60 * np.ceil(len(images) / 32)
+    return model.get_weights()[0]
+
+
+def test_a_rule_of_ones_own_finds_the_principal_component(digits):
+    images = digits - digits.mean(axis=0)
+    _, _, components = np.linalg.svd(images, full_matrices=False)
+    (unit,) = learned(images, 1).T
+    np.testing.assert_allclose(np.linalg.norm(unit), 1, atol=0.01)
+    assert abs(unit @ components[0]) > 0.995
+
+
+def test_several_units_span_the_principal_subspace(digits):
+    images = digits - digits.mean(axis=0)
+    _, _, components = np.linalg.svd(images, full_matrices=False)
+    basis, _ = np.linalg.qr(learned(images, 2))
+    # The cosines of the angles between the two planes.
+    cosines = np.linalg.svd(components[:2] @ basis, compute_uv=False)
+    assert cosines.min() > 0.98
+
+
+def test_local_layers_share_rates_counters_and_arguments():
+    layer = Oja(units=3, learning_rate=0.5, activation="relu", name="oja")
+    assert (
+        layer.get_config().items()
+        >= {
+            "units": 3,
+            "learning_rate": 0.5,
+            "activation": "relu",
+            "name": "oja",
+        }.items()
+    )
+    layer.build((None, 4))
+    assert [weight.name for weight in layer.weights] == [
+        "kernel",
+        "iterations",
+        "skipped",
+        "learning_rate",
+    ]
+    assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)
