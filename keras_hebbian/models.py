@@ -1,5 +1,6 @@
 """Models whose training step needs no labels, no loss and no gradient."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -24,19 +25,42 @@ class _LocalTraining:
     """
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.fit`, which checks an array that a local layer gets."""
-        ordered = isinstance(self, (keras.Sequential, _Functional))
-        if ordered and isinstance(x, np.ndarray):
-            inner = (
-                layer
-                for layer in self.layers
-                if not isinstance(layer, keras.layers.InputLayer)
-            )
-            first = next(inner, None)
-            if isinstance(first, LocalLearningLayer):
-                for start in range(0, len(x), 1024):
-                    first.refuse_unusable(x[start : start + 1024])
-        return super().fit(x, *args, **kwargs)
+        """`keras.Model.fit`, which tells of values that teach nothing.
+
+        An array that a local layer gets is refused before the first step.
+        What can be seen only in the steps is skipped, and warned about in the
+        end.
+        """
+        if isinstance(x, np.ndarray):
+            self._refuse_unusable(x)
+        before = self._skipped_batches()
+        history = super().fit(x, *args, **kwargs)
+        for layer, count in self._skipped_batches().items():
+            skipped = count - before.get(layer, 0)
+            if skipped:
+                warnings.warn(
+                    f"{layer.name} learned nothing from {skipped} batches "
+                    f"whose values were not all {layer.learns_from}",
+                    stacklevel=2,
+                )
+        return history
+
+    def _refuse_unusable(self, inputs: np.ndarray) -> None:
+        if not isinstance(self, (keras.Sequential, _Functional)):
+            return  # whose first layer need not be the first to be called
+        inner = (
+            layer
+            for layer in self.layers
+            if not isinstance(layer, keras.layers.InputLayer)
+        )
+        first = next(inner, None)
+        if isinstance(first, LocalLearningLayer):
+            for start in range(0, len(inputs), 1024):
+                first.refuse_unusable(inputs[start : start + 1024])
+
+    def _skipped_batches(self) -> dict[LocalLearningLayer, int]:
+        layers = (layer for layer in local_layers(self) if layer.built)
+        return {layer: int(layer.skipped) for layer in layers}
 
     def _reports(self) -> dict[str, Any]:
         return collect(local_layers(self), lambda layer: layer.report())

@@ -240,7 +240,7 @@ def test_several_layers_are_told_apart(digits):
     model = kh.HebbianSequential(
         [
             keras.Input((64,)),
-            kh.HebbianCompetitive(10, name="first", activation="relu"),
+            kh.HebbianCompetitive(10, name="first"),
             kh.HebbianCompetitive(5, name="second"),
         ]
     )
@@ -276,6 +276,21 @@ def test_metrics_without_a_loss(digits, digit_labels):
     assert set(
         model.evaluate(digits, digit_labels, verbose=0, return_dict=True)
     ) == {"accuracy"}
+
+
+def test_batches_that_teach_nothing_are_told_of(digits):
+    model = kh.HebbianSequential(
+        [
+            keras.Input((64,)),
+            kh.HebbianCompetitive(10),  # whose outputs are negative, too
+            kh.LateralInhibitionSparse(5, sparsity=0.2, name="upper"),
+        ]
+    )
+    model.compile()
+    told = r"upper learned nothing from 5 .* not all non-negative, finite"
+    with pytest.warns(UserWarning, match=told):
+        model.fit(digits[:50], batch_size=10, verbose=0)
+    assert int(model.layers[1].skipped) == 5
 
 
 def test_early_stopping_sees_the_report(digits):

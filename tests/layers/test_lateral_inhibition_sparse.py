@@ -1,5 +1,4 @@
 import os
-import pathlib
 
 import keras
 import numpy as np
@@ -9,7 +8,7 @@ from keras import ops
 
 import keras_hebbian as kh
 
-MNIST = pathlib.Path(os.environ.get("MNIST_NPZ", "../shared/data/mnist.npz"))
+MNIST = os.environ.get("MNIST_NPZ")  # a file of MNIST, if there is one
 
 
 def state_of(layer):
@@ -20,12 +19,9 @@ def state_of(layer):
 
 
 def samples_for(count):
-    """Real images: MNIST where there is a file of it, scanned digits else."""
-    if MNIST.is_file():
-        (images, _), _ = kh.datasets.load_data(MNIST)
-    else:
-        (images, _), _ = kh.datasets.load_data("digits")
-        images = np.concatenate([images, images[:, ::-1]])
+    """Real images: MNIST, or scanned digits and what they look like turned."""
+    (images, _), _ = kh.datasets.load_data(MNIST or "digits")
+    images = np.concatenate([images, images[:, ::-1]])
     return images[:count].reshape(count, -1).astype("float64")
 
 
