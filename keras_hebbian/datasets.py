@@ -41,7 +41,7 @@ def load_data(source: str | os.PathLike) -> tuple[Split, Split]:
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`: images as float32 in [0, 1],
-        `(samples, height, width)` or with channels last, and labels as int64
+        `(samples, height, width)` or with channels last, and labels as int32
         class indices, `(samples,)`.
 
     Raises:
@@ -152,4 +152,4 @@ def _checked(source: Any, images: np.ndarray, labels: np.ndarray) -> Split:
             f"Received: values from {images.min()} to {images.max()} in "
             f"{source}"
         )
-    return images, labels.astype("int64")
+    return images, labels.astype("int32")

@@ -27,7 +27,7 @@ def check(data):
         assert images.dtype == np.float32
         np.testing.assert_allclose(images, pixels / 255, rtol=1e-6)
     for labels, expected in ((y_train, LABELS), (y_test, LABELS[:20])):
-        assert labels.dtype == np.int64
+        assert labels.dtype == np.int32
         np.testing.assert_array_equal(labels, expected)
 
 

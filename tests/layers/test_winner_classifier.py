@@ -14,7 +14,7 @@ import keras_hebbian as kh
 ACTIVATIONS = np.array(
     [[3, 1, 0], [5, 4, 2], [9, 0, 1], [-2, 7, -9]], dtype="float32"
 )
-LABELS = np.array([2, 2, 0, 1])
+LABELS = np.array([2, 2, 0, 1], dtype="int32")
 SCORES = {0: [1 / 3, 0, 2 / 3], 1: [0, 1, 0]}
 
 
