@@ -4,7 +4,8 @@ from keras_hebbian.layers.hebbian_competitive import HebbianCompetitive
 from keras_hebbian.layers.lateral_inhibition_sparse import (
     LateralInhibitionSparse,
 )
-from keras_hebbian.layers.local_learning import LocalLearningLayer, Rate
+from keras_hebbian.layers.local_learning import LocalLearningLayer
+from keras_hebbian.layers.rate import Rate
 from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
 __all__ = [

@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_hebbian._replicas import replica_count, sum_over_replicas
 from keras_hebbian.layers._arguments import check_real
-from keras_hebbian.layers.local_learning import LocalLearningLayer, Rate
+from keras_hebbian.layers.local_learning import LocalLearningLayer
+from keras_hebbian.layers.rate import Rate
 from keras_hebbian.rules import lateral_inhibition
 from keras_hebbian.rules.lateral_inhibition import State
 
