@@ -60,7 +60,7 @@ class _LocalTraining:
 
     def _skipped_batches(self) -> dict[LocalLearningLayer, int]:
         layers = (layer for layer in local_layers(self) if layer.built)
-        return {layer: int(layer.skipped) for layer in layers}
+        return {layer: int(layer.skipped.numpy()) for layer in layers}
 
     def _reports(self) -> dict[str, Any]:
         return collect(local_layers(self), lambda layer: layer.report())

@@ -45,7 +45,15 @@ def flat(weights):
 
 
 def fit(model):
-    model.fit(IMAGES, batch_size=BATCH, shuffle=False, verbose=0)
+    from keras_hebbian import LinearRateDecay
+
+    model.fit(
+        IMAGES,
+        batch_size=BATCH,
+        shuffle=False,
+        callbacks=[LinearRateDecay()],
+        verbose=0,
+    )
     return flat(model.get_weights())
 
 
@@ -105,6 +113,8 @@ def rank_on_torch(rank, folder, replicas, kind):
         batch = IMAGES[BATCH * step : BATCH * (step + 1)]
         layer(np.array_split(batch, replicas)[rank], training=True)
     np.save(f"{folder}/{rank}.npy", flat(layer.get_weights()))
+    torch.distributed.barrier()  # nobody leaves while others still talk
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -94,4 +94,9 @@ class LinearRateDecay(keras.callbacks.Callback):
     ) -> None:
         if logs is not None:
             rates = collect(local_layers(self.model), lambda x: x.rates)
-            logs.update({name: float(rate) for name, rate in rates.items()})
+            logs.update(
+                {
+                    name: float(keras.ops.convert_to_numpy(rate))
+                    for name, rate in rates.items()
+                }
+            )
