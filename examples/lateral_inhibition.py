@@ -16,8 +16,8 @@ import pathlib
 
 import keras
 import numpy as np
-from mnist_competitive import winner_model
-from sklearn.cluster import MiniBatchKMeans
+from mnist_competitive import learn, winner_model
+from quickstart import k_means_accuracy
 
 import keras_hebbian as kh
 
@@ -47,14 +47,16 @@ def prepare(images: np.ndarray) -> np.ndarray:
     return 5 * flat / np.linalg.norm(flat, axis=1, keepdims=True) ** 0.6
 
 
-def learn(
-    images: np.ndarray,
-    units: int,
-    epochs: int,
-    inhibition_rate: float = 0.0,
-    growth: tuple[float, float] = BOUNDS,
-) -> kh.HebbianSequential:
-    """A model of one layer that learned from prepared images."""
+def unit_norm(images: np.ndarray) -> np.ndarray:
+    """Flat images of length 1."""
+    flat = images.reshape(len(images), -1)
+    return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+
+
+def make_layer(
+    units: int, inhibition_rate: float, growth: tuple[float, float]
+) -> kh.LateralInhibitionSparse:
+    """The layer of a recipe, with the rate and the bounds of a run."""
     layer = kh.LateralInhibitionSparse(
         units,
         inhibition_rate=inhibition_rate,
@@ -62,16 +64,7 @@ def learn(
         **RECIPES[units],
     )
     layer.GROWTH = growth
-    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
-    model.compile(steps_per_execution=1 if on_torch else 20)
-    model.fit(
-        images,
-        batch_size=100,
-        epochs=epochs,
-        callbacks=[kh.LinearRateDecay()],
-    )
-    return model
+    return layer
 
 
 def accuracies(model: keras.Model, train: tuple, test: tuple) -> list[float]:
@@ -88,19 +81,6 @@ def accuracies(model: keras.Model, train: tuple, test: tuple) -> list[float]:
 def accuracy(model: keras.Model, test: tuple) -> float:
     """The share of test images that the model classifies right."""
     scores = model.predict(test[0], verbose=0)
-    return float(np.mean(scores.argmax(axis=-1) == test[1]))
-
-
-def k_means(train: tuple, test: tuple, units: int, seed: int) -> float:
-    """Accuracy of the nearest of as many centres of unit-norm images."""
-    train, test = (
-        (images / np.linalg.norm(images, axis=1, keepdims=True), labels)
-        for images, labels in (train, test)
-    )
-    fitted = MiniBatchKMeans(units, n_init=3, random_state=seed).fit(train[0])
-    classifier = kh.WinnerClassifier(10)
-    classifier.adapt(-fitted.transform(train[0]), train[1])
-    scores = keras.ops.convert_to_numpy(classifier(-fitted.transform(test[0])))
     return float(np.mean(scores.argmax(axis=-1) == test[1]))
 
 
@@ -139,6 +119,11 @@ def main(arguments: list[str] | None = None) -> None:
     train = prepare(train_images), train_labels
     test = prepare(test_images), test_labels
 
+    unit_norms = [
+        (unit_norm(train_images), train_labels),
+        (unit_norm(test_images), test_labels),
+    ]
+
     seeds = args.seeds or range(5 if args.sweep else 3)
     if args.sweep:
         runs = [(100, *run) for run in SWEEPS[args.sweep]]
@@ -150,7 +135,8 @@ def main(arguments: list[str] | None = None) -> None:
         values = []
         for seed in seeds:
             keras.utils.set_random_seed(seed)
-            model = learn(train[0], units, epochs, rate, growth)
+            layer = make_layer(units, rate, growth)
+            model = learn(layer, train[0], epochs)
             values.append(accuracies(model, train, test))
         name = f"{units} units, inhibition {rate:g}, growth {growth}"
         rows.append(row(name, np.array(values)))
@@ -162,15 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
         figure.savefig(args.output / file, dpi=150)
         if not args.sweep:
             centres = [
-                [
-                    k_means(
-                        (train_images.reshape(len(train_images), -1), train[1]),
-                        (test_images.reshape(len(test_images), -1), test[1]),
-                        units,
-                        seed,
-                    )
-                ]
-                for seed in seeds
+                [k_means_accuracy(*unit_norms, units, seed)] for seed in seeds
             ]
             rows.append(row(f"{units} k-means centres", np.array(centres)))
 

@@ -19,16 +19,11 @@ import keras_hebbian as kh
 UNITS = 100
 
 
-def learn(images: np.ndarray, epochs: int) -> np.ndarray:
-    """The kernel `(784, UNITS)` learned from flat images."""
-    model = kh.HebbianSequential(
-        [
-            keras.Input(images.shape[1:]),
-            kh.HebbianCompetitive(
-                UNITS, p=3, k=2, delta=0.4, learning_rate=0.04
-            ),
-        ]
-    )
+def learn(
+    layer: kh.LocalLearningLayer, images: np.ndarray, epochs: int
+) -> kh.HebbianSequential:
+    """A model of one layer that learned from flat images, without labels."""
+    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
     on_torch = keras.backend.backend() == "torch"  # which runs single steps
     model.compile(steps_per_execution=1 if on_torch else 20)
     model.fit(
@@ -37,7 +32,7 @@ def learn(images: np.ndarray, epochs: int) -> np.ndarray:
         epochs=epochs,
         callbacks=[kh.LinearRateDecay()],
     )
-    return model.layers[0].get_weights()[0]
+    return model
 
 
 def winner_model(kernel: np.ndarray, train: tuple) -> keras.Model:
@@ -71,7 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
         (images.reshape(len(images), -1), labels)
         for images, labels in kh.datasets.load_data(args.data)
     )
-    kernel = learn(train[0], args.epochs)
+    layer = kh.HebbianCompetitive(
+        UNITS, p=3, k=2, delta=0.4, learning_rate=0.04
+    )
+    learn(layer, train[0], args.epochs)
+    kernel = layer.get_weights()[0]
     k_means = MiniBatchKMeans(UNITS, n_init=3, random_state=args.seed)
     centres = k_means.fit(train[0]).cluster_centers_.T
 

@@ -242,7 +242,7 @@ class LocalLearningLayer(keras.layers.Layer):
         unusable = 1 - ops.cast(self.usable(inputs), "int32")
         skip = sum_over_replicas(unusable) > 0
         for name, value in learned.items():
-            self.state[name].assign(ops.where(skip, state[name], value))
+            getattr(self, name).assign(ops.where(skip, state[name], value))
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
         self.skipped.assign(self.skipped.value + skipped)

@@ -131,13 +131,11 @@ def products(case: Case, images: np.ndarray) -> Callable[[], None]:
         import tensorflow as tf
 
         call = tf.function(call)
-    variables = [], [variable.value for variable in dense.variables]
-    if dense.trainable_variables:
-        variables = variables[::-1]
+    weights = [variable.value for variable in dense.variables]
 
     def run() -> None:
         for _ in range(len(images) // case.batch_size):
-            outputs, _ = call(*variables, batch)
+            outputs, _ = call(weights, [], batch)
         keras.ops.convert_to_numpy(keras.ops.stop_gradient(outputs))
 
     return run
