@@ -16,10 +16,10 @@ import pathlib
 
 import keras
 import numpy as np
-from mnist_competitive import learn, winner_model
-from quickstart import k_means_accuracy
 
 import keras_hebbian as kh
+from mnist_competitive import learn, winner_model
+from quickstart import k_means_accuracy
 
 RECIPES = {
     100: {"sparsity": 0.006, "learning_rate": 0.02, "threshold_rate": 5.0},

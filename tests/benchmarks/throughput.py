@@ -21,9 +21,8 @@ import keras
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import oracles
-
 import keras_hebbian as kh
+import oracles
 
 REPEATS = 5
 ON_TORCH = keras.backend.backend() == "torch"  # which runs single steps

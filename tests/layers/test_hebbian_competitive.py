@@ -1,10 +1,10 @@
 import keras
 import numpy as np
-import oracles
 import pytest
 from keras import ops
 
 import keras_hebbian as kh
+import oracles
 
 RULES = [(2, 2), (3, 2), (3, 7), (2.5, 3)]
 

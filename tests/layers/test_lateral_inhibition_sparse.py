@@ -2,11 +2,11 @@ import os
 
 import keras
 import numpy as np
-import oracles
 import pytest
 from keras import ops
 
 import keras_hebbian as kh
+import oracles
 
 MNIST = os.environ.get("MNIST_NPZ")  # a file of MNIST, if there is one
 
