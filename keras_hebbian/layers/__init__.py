@@ -6,6 +6,7 @@ from keras_hebbian.layers.lateral_inhibition_sparse import (
 )
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
+from keras_hebbian.layers.rectified_power import RectifiedPower
 from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "LateralInhibitionSparse",
     "LocalLearningLayer",
     "Rate",
+    "RectifiedPower",
     "WinnerClassifier",
 ]

@@ -7,8 +7,8 @@ import numpy as np
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from keras_hebbian._arguments import check_integer, check_real
 from keras_hebbian._replicas import sum_over_replicas
-from keras_hebbian.layers._arguments import check_integer, check_real
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
 from keras_hebbian.rules import competitive

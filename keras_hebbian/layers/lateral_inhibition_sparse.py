@@ -7,8 +7,8 @@ import numpy as np
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from keras_hebbian._arguments import check_choice, check_real
 from keras_hebbian._replicas import replica_count, sum_over_replicas
-from keras_hebbian.layers._arguments import check_real
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
 from keras_hebbian.rules import lateral_inhibition
@@ -152,12 +152,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
         self.learning_rate = learning_rate
         self.threshold_rate = threshold_rate
         self.inhibition_rate = inhibition_rate
-        if update not in ("batch", "sequential"):
-            raise ValueError(
-                "Expected `update` to be 'batch' or 'sequential'. "
-                f"Received: update={update!r}"
-            )
-        self.update = update
+        self.update = check_choice("update", update, ("batch", "sequential"))
         self.precision = check_real(
             "precision", precision, minimum=float(np.finfo("float32").tiny)
         )

@@ -10,8 +10,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 from keras.optimizers import schedules
 
+from keras_hebbian._arguments import check_integer
 from keras_hebbian._replicas import sum_over_replicas
-from keras_hebbian.layers._arguments import check_integer
 
 
 class LocalLearningLayer(keras.layers.Layer):

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras.optimizers import schedules
 
-from keras_hebbian.layers._arguments import check_real
+from keras_hebbian._arguments import check_real
 
 
 class Rate:

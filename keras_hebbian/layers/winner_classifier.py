@@ -9,7 +9,7 @@ import numpy as np
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from keras_hebbian.layers._arguments import check_integer
+from keras_hebbian._arguments import check_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")

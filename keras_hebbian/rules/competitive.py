@@ -19,10 +19,10 @@ Reference:
     PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116
 """
 
-import math
-
 from keras import KerasTensor as Tensor
 from keras import ops
+
+from keras_hebbian._powers import power
 
 
 def dual(kernel: Tensor, p: float) -> Tensor:
@@ -31,11 +31,11 @@ def dual(kernel: Tensor, p: float) -> Tensor:
     Only a fractional `p` calls a general power, which costs as much as the
     product of a batch with the kernel.
     """
+    if p == 2:
+        return kernel
     if p < 2:
-        return ops.sign(kernel) * ops.power(ops.abs(kernel), p - 1)
-    if p == int(p):
-        return math.prod([ops.abs(kernel)] * (int(p) - 2), start=kernel)
-    return kernel * ops.power(ops.abs(kernel), p - 2)
+        return ops.sign(kernel) * power(ops.abs(kernel), p - 1)
+    return kernel * power(ops.abs(kernel), p - 2)
 
 
 def norms(kernel: Tensor, p: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -25,3 +26,13 @@ def check_real(name: str, value: Any, minimum: float) -> float:
             f"Received: {name}={value!r}"
         )
     return float(value)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """`value` if it is one of the choices, or a `ValueError` that does."""
+    if value not in choices:
+        raise ValueError(
+            f"Expected `{name}` to be one of {tuple(choices)}. "
+            f"Received: {name}={value!r}"
+        )
+    return value

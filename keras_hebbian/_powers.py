@@ -1,0 +1,19 @@
+"""Powers of tensors."""
+
+from keras import KerasTensor as Tensor
+from keras import ops
+
+
+def power(base: Tensor, exponent: float) -> Tensor:
+    """A tensor without negative values to a power >= 0.
+
+    Whole exponents by multiplication: a general power costs ten times as much,
+    and more than the product of a batch with a kernel.
+    """
+    if exponent != int(exponent):
+        return ops.power(base, exponent)
+    if exponent <= 1:
+        return base if exponent == 1 else ops.ones_like(base)
+    root = power(base, exponent // 2)
+    square = root * root
+    return square * base if exponent % 2 else square

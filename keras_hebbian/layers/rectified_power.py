@@ -1,0 +1,87 @@
+"""The activation function of Krotov and Hopfield's readout as a layer."""
+
+from typing import Any
+
+import keras
+from keras import KerasTensor as Tensor
+
+from keras_hebbian._arguments import check_choice, check_real
+from keras_hebbian.activations import GRADIENTS, rectified_power
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class RectifiedPower(keras.layers.Layer):
+    """`max(inputs, 0)^power`, elementwise.
+
+    The step from competing units to a readout: large powers let the units with
+    the strongest response decide. They also spread the outputs over many
+    orders of magnitude, so follow it with
+    `keras.layers.BatchNormalization(center=False, scale=False)`, or give the
+    units inputs of unit norm (`keras.layers.UnitNormalization`).
+
+    Formula:
+
+    ```
+    f(x)  = max(x, 0)^n
+    f'(x) = n max(x, 0)^(n-1)    gradient="exact"
+    f'(x) = 1                    gradient="straight_through"
+    ```
+
+    Under a mixed policy it is computed in float32 and rounded once; float16
+    holds no output above 65504 and keeps what is larger there.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> outputs = kh.RectifiedPower(power=2)(np.array([[-1.0, 0.5, 3.0]]))
+    >>> [float(output) for output in outputs[0]]
+    [0.0, 0.25, 9.0]
+
+    Args:
+        power: Float >= 1, the power `n`. A whole number is computed by
+            multiplication. Defaults to `4.5`.
+        gradient: `"exact"`, or `"straight_through"`, which passes the incoming
+            gradient on unchanged everywhere. Defaults to `"exact"`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of any shape, dimensionless.
+
+    Input shape:
+        Arbitrary.
+
+    Output shape:
+        The shape of the inputs.
+
+    Raises:
+        ValueError: If `power` or `gradient` is out of range.
+
+    Reference:
+        Krotov and Hopfield, "Unsupervised learning by competing hidden units",
+        PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116,
+        equation 1.
+    """
+
+    def __init__(
+        self, power: float = 4.5, gradient: str = "exact", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.power = check_real("power", power, minimum=1)
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
+        self.supports_masking = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return rectified_power(inputs, self.power, self.gradient)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "power": self.power,
+            "gradient": self.gradient,
+        }

@@ -1,0 +1,142 @@
+"""The loss of Krotov and Hopfield's readout."""
+
+from typing import Any
+
+import keras
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from keras_hebbian._arguments import check_choice, check_real
+from keras_hebbian._powers import power as to_power
+
+TARGETS = {"bipolar": -1.0, "binary": 0.0}  # of the classes that are not meant
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class PowerLoss(keras.losses.Loss):
+    """The mean over classes of `|y_pred - target|^power`.
+
+    The larger the power, the more the worst of the outputs counts. The paper
+    uses 6 with outputs through tanh and targets of 1 and -1.
+
+    Formula:
+
+    ```
+    loss[b]      = mean over c of |y_pred[b, c] - target[b, c]|^m
+    target[b, c] = 1 for the class of sample b,
+                   else -1 (targets="bipolar") or 0 (targets="binary")
+    ```
+
+    The labels may be either: `y_true` of 1 and -1, or of 1 and 0, is brought
+    to the targets that are asked for. It may also be class indices.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> predictions = np.array([[0.0, 1.0], [0.0, -1.0]])
+    >>> float(kh.PowerLoss(power=2)([[1, 0], [1, 0]], predictions))
+    1.5
+    >>> indices = kh.PowerLoss(power=2, targets="binary", from_indices=True)
+    >>> float(indices([0, 1], predictions))
+    1.5
+
+    Args:
+        power: Float >= 1, the power `m`. A whole number is computed by
+            multiplication. Defaults to `6`.
+        targets: `"bipolar"` for targets of 1 and -1, as for outputs through
+            tanh, or `"binary"` for 1 and 0, as for softmax or sigmoid.
+            Defaults to `"bipolar"`.
+        from_indices: Whether `y_true` holds class indices, `(...)` or
+            `(..., 1)`, as for `keras.losses.SparseCategoricalCrossentropy`.
+            Defaults to `False`, one label per class, `(..., classes)`.
+        reduction: How the losses of the samples are reduced. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss. Defaults to `"power_loss"`.
+        dtype: Dtype of the computation. Defaults to `None`, which is
+            `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Labels, `(..., classes)`, or class indices.
+        y_pred: Predictions, `(..., classes)`, dimensionless.
+        sample_weight: Weight of each sample.
+
+    Raises:
+        ValueError: If an argument is out of range, if the shapes do not fit,
+            or if labels whose values can be seen are neither 1 and -1, nor 1
+            and 0, nor indices of a class. In a compiled step, where they
+            cannot be seen, such a label makes the loss of its sample NaN.
+
+    Reference:
+        Krotov and Hopfield, "Unsupervised learning by competing hidden units",
+        PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116,
+        equation 2.
+    """
+
+    def __init__(
+        self,
+        power: float = 6,
+        targets: str = "bipolar",
+        from_indices: bool = False,
+        reduction: str = "sum_over_batch_size",
+        name: str = "power_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.power = check_real("power", power, minimum=1)
+        self.targets = check_choice("targets", targets, tuple(TARGETS))
+        self.from_indices = bool(from_indices)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true = ops.convert_to_tensor(y_true)  # Keras leaves lists as lists
+        y_pred = ops.convert_to_tensor(y_pred)
+        meant, other = self._classes(y_true, y_pred)
+        self._refuse_unknown(y_true, meant | other)
+        rest = ops.where(other, TARGETS[self.targets], float("nan"))
+        target = ops.cast(ops.where(meant, 1.0, rest), y_pred.dtype)
+        distance = ops.abs(y_pred - target)
+        return ops.mean(to_power(distance, self.power), axis=-1)
+
+    def _classes(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        """Where a class is the sample's, and where it is known not to be."""
+        expected = tuple(y_pred.shape)
+        if self.from_indices:
+            expected = (*expected[:-1], 1)
+        if len(y_true.shape) == len(expected) - 1 and expected[-1] == 1:
+            y_true = ops.expand_dims(y_true, -1)
+        shape = tuple(y_true.shape)
+        if len(shape) != len(expected) or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(shape, expected, strict=True)
+        ):
+            raise ValueError(
+                f"Expected `y_true` of shape {expected} for `y_pred` of shape "
+                f"{tuple(y_pred.shape)} and from_indices={self.from_indices}. "
+                f"Received: y_true.shape={shape}"
+            )
+        if not self.from_indices:
+            return y_true == 1, (y_true == 0) | (y_true == -1)
+        classes = ops.arange(y_pred.shape[-1], dtype=y_true.dtype)
+        meant = y_true == classes
+        return meant, ops.any(meant, axis=-1, keepdims=True) & ~meant
+
+    def _refuse_unknown(self, y_true: Tensor, known: Tensor) -> None:
+        try:
+            all_known = bool(ops.all(known))
+        except TypeError:  # a traced tensor has no values yet
+            return
+        if not all_known:
+            kind = "class indices" if self.from_indices else "1 and -1 or 0"
+            raise ValueError(
+                f"Expected labels of {kind}. Received: values from "
+                f"{ops.min(y_true)} to {ops.max(y_true)}"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "power": self.power,
+            "targets": self.targets,
+            "from_indices": self.from_indices,
+            "dtype": self.dtype,
+        }
