@@ -1,0 +1,65 @@
+"""One fit, two ways of learning: Hebbian units below, backpropagation above.
+
+    python examples/hybrid.py
+
+A standard `keras.Sequential` in which competing units learn by their rule
+while the readout on top of them trains by backpropagation, beside the same
+model in two phases, first the units without labels, then the readout.
+"""
+
+import keras
+
+import experiment
+import keras_hebbian as kh
+from mnist_competitive import learn
+
+
+def model_of(units: keras.Layer) -> keras.Sequential:
+    """Competing units and the readout of the paper."""
+    return keras.Sequential(
+        [
+            units,
+            keras.layers.RMSNormalization(trainable=False),
+            kh.RectifiedPower(4.5),
+            keras.layers.Dense(
+                10, activation="tanh", kernel_initializer="zeros"
+            ),
+        ]
+    )
+
+
+def run(
+    train: experiment.Split, test: experiment.Split, quick: bool
+) -> experiment.Rows:
+    """The experiment for one seed."""
+    count, epochs = (100, 1) if quick else (500, 40)
+    loss = kh.PowerLoss(6, from_indices=True)
+
+    def competing() -> kh.HebbianCompetitive:
+        return kh.HebbianCompetitive(count, p=3, k=7, learning_rate=0.04)
+
+    def fit(units: keras.Layer) -> tuple[float, dict]:
+        model = model_of(units)
+        history = experiment.fit(
+            model,
+            loss,
+            train,
+            test,
+            epochs,
+            rate=3e-4,
+            callbacks=[kh.LinearRateDecay()],
+        )
+        return experiment.accuracy(model, test), history
+
+    yield "both in one fit", *fit(competing())
+    units = competing()
+    learn(units, train[0], epochs)
+    units.trainable = False
+    yield "units first, then the readout", *fit(units)
+    units = competing()
+    units.trainable = False
+    yield "random units and the readout", *fit(units)
+
+
+if __name__ == "__main__":
+    experiment.main(run, __doc__, "mnist", {})

@@ -1,0 +1,100 @@
+"""Competing units and the readout of the paper on MNIST.
+
+    python examples/mnist_readout.py
+
+The readout of Krotov and Hopfield: c = tanh(S h), h = max(currents, 0)^4.5,
+targets of 1 and -1, loss |c - t|^6. The currents of an image are brought to a
+root mean square of 1, and the units are frozen while the readout trains.
+Beside it: as many random units with the same readout, and a hidden layer of
+the same size trained by backpropagation.
+"""
+
+import keras
+
+import experiment
+import keras_hebbian as kh
+from mnist_competitive import learn
+
+REPORTED = {
+    "Krotov and Hopfield 2019, competing units": 0.9854,
+    "Krotov and Hopfield 2019, backpropagation": 0.985,
+}
+
+
+def features(units: kh.HebbianCompetitive) -> keras.Sequential:
+    """What the readout sees of frozen units."""
+    units.trainable = False
+    return keras.Sequential(
+        [
+            keras.Input((units.kernel.shape[0],)),
+            units,
+            keras.layers.RMSNormalization(trainable=False),
+            kh.RectifiedPower(4.5),
+        ]
+    )
+
+
+def readout(
+    units: kh.HebbianCompetitive,
+    train: experiment.Split,
+    test: experiment.Split,
+    epochs: int,
+) -> tuple[float, dict]:
+    """Accuracy and curves of the paper's readout on top of frozen units."""
+    seen = features(units)
+    outputs = keras.Sequential(
+        [
+            keras.Input((units.units,)),
+            keras.layers.Dense(
+                10, activation="tanh", kernel_initializer="zeros"
+            ),
+        ]
+    )
+    # The units are frozen: once through them is enough for all epochs.
+    history = experiment.fit(
+        outputs,
+        kh.PowerLoss(6, from_indices=True),
+        *(
+            (seen.predict(images, batch_size=1000, verbose=0), labels)
+            for images, labels in (train, test)
+        ),
+        epochs,
+        rate=3e-4,
+    )
+    model = keras.Sequential([*seen.layers, *outputs.layers])
+    return experiment.accuracy(model, test), history
+
+
+def backpropagation(
+    units: int, train: experiment.Split, test: experiment.Split, epochs: int
+) -> tuple[float, dict]:
+    """Accuracy and curves of a hidden layer trained by backpropagation."""
+    model = keras.Sequential(
+        [
+            keras.Input(train[0].shape[1:]),
+            keras.layers.Dense(units, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    loss = "sparse_categorical_crossentropy"
+    history = experiment.fit(model, loss, train, test, epochs, rate=2e-4)
+    return experiment.accuracy(model, test), history
+
+
+def run(
+    train: experiment.Split, test: experiment.Split, quick: bool
+) -> experiment.Rows:
+    """The experiment for one seed."""
+    count, epochs, readout_epochs = (100, 1, 1) if quick else (2000, 100, 60)
+    units = kh.HebbianCompetitive(count, p=3, k=7, learning_rate=0.04)
+    learn(units, train[0], epochs)
+    yield "competing units", *readout(units, train, test, readout_epochs)
+    units = kh.HebbianCompetitive(count)
+    units.build(train[0].shape)
+    yield "random units", *readout(units, train, test, readout_epochs)
+    epochs = 1 if quick else 20
+    yield "backpropagation", *backpropagation(count, train, test, epochs)
+
+
+if __name__ == "__main__":
+    experiment.main(run, __doc__, "mnist", REPORTED)
