@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         low, high = growth
         file = f"{units}_inhibition_{rate:g}_growth_{low:g}_to_{high:g}.png"
-        figure.savefig(args.output / file, dpi=150)
+        figure.savefig(args.output / file)
         if not args.sweep:
             centres = [
                 [k_means_accuracy(*unit_norms, units, seed)] for seed in seeds

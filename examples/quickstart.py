@@ -3,8 +3,9 @@
     python examples/quickstart.py
 
 The units compete for scanned digits that come with scikit-learn, get the class
-that each of them wins most often, and are compared with k-means. Writes a
-picture of the learned weights and the classifier, which it loads again.
+that each of them wins most often, and are compared with k-means. Writes
+pictures of the weights, how they were learned as an animation, and the
+classifier, which it loads again.
 """
 
 import argparse
@@ -19,9 +20,15 @@ import keras_hebbian as kh
 
 BATCH_SIZE = 20
 STEPS = 7_200
+PICTURES = 25
 
 
-def learn(images: np.ndarray, units: int, epochs: int) -> keras.Model:
+def learn(
+    images: np.ndarray,
+    units: int,
+    epochs: int,
+    pictures: kh.WeightVisualization,
+) -> keras.Model:
     """Units that learned from flat images, without labels."""
     model = kh.HebbianSequential(
         [
@@ -33,6 +40,7 @@ def learn(images: np.ndarray, units: int, epochs: int) -> keras.Model:
                 learning_rate=0.04,
                 # Images have no negative pixel: so every unit gets its turn.
                 kernel_initializer=keras.initializers.RandomUniform(0, 2),
+                name="units",
             ),
         ]
     )
@@ -42,7 +50,7 @@ def learn(images: np.ndarray, units: int, epochs: int) -> keras.Model:
         images,
         batch_size=BATCH_SIZE,
         epochs=epochs,
-        callbacks=[kh.LinearRateDecay()],
+        callbacks=[kh.LinearRateDecay(), pictures],
     )
     return model
 
@@ -88,7 +96,13 @@ def main(arguments: list[str] | None = None) -> None:
     steps_per_epoch = math.ceil(len(train_images) / BATCH_SIZE)
     epochs = args.epochs or math.ceil(STEPS / steps_per_epoch)
 
-    model = learn(train_images, args.units, epochs)
+    pictures = kh.WeightVisualization(
+        args.output / "weights",
+        every=math.ceil(epochs / PICTURES),
+        gif=True,
+        image_shape=image_shape,
+    )
+    model = learn(train_images, args.units, epochs, pictures)
 
     classifier = kh.WinnerClassifier(int(train_labels.max()) + 1)
     classifier.adapt(model.predict(train_images, verbose=0), train_labels)
@@ -118,13 +132,18 @@ def main(arguments: list[str] | None = None) -> None:
     )
     print(f"Saved, loaded again, same predictions: {path}")
 
-    if len(image_shape) == 2:
-        path = args.output / "weights.png"
-        figure = kh.plotting.plot_weights(
-            model.layers[0].get_weights()[0], image_shape
-        )
-        figure.savefig(path, dpi=150)
-        print(f"What the units learned: {path}")
+    path = args.output / "weights.png"
+    classes = classifier.unit_classes
+    figure = kh.plotting.plot_weights(
+        model.layers[0].get_weights()[0],
+        image_shape,
+        units=np.argsort(classes, kind="stable"),
+        labels=classes,
+        title=f"{args.units} units and the class that each wins most often",
+    )
+    figure.savefig(path)
+    print(f"What the units learned: {path}")
+    print(f"How they learned it: {args.output / 'weights' / 'weights.gif'}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,11 @@ from keras_hebbian import (
     models,
     plotting,
 )
-from keras_hebbian.callbacks import LinearRateDecay
+from keras_hebbian.callbacks import (
+    LearningMonitor,
+    LinearRateDecay,
+    WeightVisualization,
+)
 from keras_hebbian.layers import (
     HebbianCompetitive,
     LateralInhibitionSparse,
@@ -19,7 +23,11 @@ from keras_hebbian.layers import (
     WinnerClassifier,
 )
 from keras_hebbian.losses import PowerLoss
-from keras_hebbian.models import HebbianModel, HebbianSequential
+from keras_hebbian.models import (
+    HebbianModel,
+    HebbianSequential,
+    SkippedBatches,
+)
 
 __version__ = "0.1.0"
 
@@ -28,11 +36,14 @@ __all__ = [
     "HebbianModel",
     "HebbianSequential",
     "LateralInhibitionSparse",
+    "LearningMonitor",
     "LinearRateDecay",
     "LocalLearningLayer",
     "PowerLoss",
     "Rate",
     "RectifiedPower",
+    "SkippedBatches",
+    "WeightVisualization",
     "WinnerClassifier",
     "activations",
     "callbacks",

@@ -16,6 +16,68 @@ from keras_hebbian.layers.local_learning import (
 _Functional = type(keras.Model.__new__(keras.Model, "inputs", "outputs"))
 
 
+class SkippedBatches(keras.callbacks.Callback):
+    """Tells of batches from which a local layer learned nothing.
+
+    A batch with values that a layer cannot learn from, or whose update would
+    overflow, leaves the layer's state as it was and is counted in
+    `layer.skipped`. From the first epoch with such a batch on, the logs carry
+    `skipped`, the number of them in the epoch, and a warning names the layer,
+    once in a `fit`.
+
+    `HebbianSequential` and `HebbianModel` do this by themselves. Any other
+    Keras model does it with this callback, the first in the list.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> images = np.random.rand(20, 6)
+    >>> inputs = keras.Input((6,))
+    >>> outputs = keras.layers.Dense(1)(kh.HebbianCompetitive(4)(inputs))
+    >>> model = keras.Model(inputs, outputs)
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit(
+    ...     images,
+    ...     np.ones((20, 1)),
+    ...     callbacks=[kh.SkippedBatches()],
+    ...     verbose=0,
+    ... )
+    >>> "skipped" in history.history
+    False
+    """
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._told: set[str] = set()
+        self._before = self._counts()
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        counts = self._counts()
+        layers = local_layers(self.model)
+        skipped = {
+            layer: counts[layer] - self._before.get(layer, 0)
+            for layer in layers
+        }
+        self._before = counts
+        for layer, count in skipped.items():
+            if count and layer.name not in self._told:
+                self._told.add(layer.name)
+                warnings.warn(
+                    f"{layer.name} learned nothing from {count} batches whose "
+                    f"values were not all {layer.learns_from}, or too large",
+                    stacklevel=2,
+                )
+        if self._told and logs is not None:
+            logs.update(collect(layers, lambda x: {"skipped": skipped[x]}))
+
+    def _counts(self) -> dict[LocalLearningLayer, int]:
+        layers = (x for x in local_layers(self.model) if x.built)
+        return {layer: int(layer.skipped.numpy()) for layer in layers}
+
+
 class _LocalTraining:
     """The training step of the models below.
 
@@ -24,26 +86,31 @@ class _LocalTraining:
     Either way the logs carry what the local layers report.
     """
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """`keras.Model.fit`, which tells of values that teach nothing.
 
         An array that a local layer gets is refused before the first step.
-        What can be seen only in the steps is skipped, and warned about in the
-        end.
+        What can be seen only in the steps is skipped, and told of after the
+        epoch (`SkippedBatches`).
         """
         if isinstance(x, np.ndarray):
             self._refuse_unusable(x)
-        before = self._skipped_batches()
-        history = super().fit(x, *args, **kwargs)
-        for layer, count in self._skipped_batches().items():
-            skipped = count - before.get(layer, 0)
-            if skipped:
-                warnings.warn(
-                    f"{layer.name} learned nothing from {skipped} batches "
-                    f"whose values were not all {layer.learns_from}",
-                    stacklevel=2,
-                )
-        return history
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [SkippedBatches(), *keras.tree.flatten(callbacks)]
+            callbacks = [each for each in callbacks if each is not None]
+        return super().fit(
+            x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
+        )
 
     def _refuse_unusable(self, inputs: np.ndarray) -> None:
         if not isinstance(self, (keras.Sequential, _Functional)):
@@ -57,10 +124,6 @@ class _LocalTraining:
         if isinstance(first, LocalLearningLayer):
             for start in range(0, len(inputs), 1024):
                 first.refuse_unusable(inputs[start : start + 1024])
-
-    def _skipped_batches(self) -> dict[LocalLearningLayer, int]:
-        layers = (layer for layer in local_layers(self) if layer.built)
-        return {layer: int(layer.skipped.numpy()) for layer in layers}
 
     def _reports(self) -> dict[str, Any]:
         return collect(local_layers(self), lambda layer: layer.report())

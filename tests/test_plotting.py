@@ -1,63 +1,255 @@
 import sys
 
+import keras
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from keras_hebbian.plotting import plot_weights
+from keras_hebbian.plotting import (
+    fit_image_shape,
+    plot_convergence,
+    plot_history,
+    plot_inhibition,
+    plot_weights,
+)
+
+GAP = [224, 224, 224]
 
 
-def mosaic_of(figure):
-    return figure.axes[0].images[0]
+def pixels(figure):
+    """The drawn mosaic as a reader sees it, `(height, width, 3)`."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    box = figure.axes[0].get_window_extent()
+    top = len(drawn) - round(box.y1)
+    left = round(box.x0)
+    return drawn[top : top + round(box.height), left : left + round(box.width)]
+
+
+def ticks(figure):
+    return figure.axes[1].get_yticks().tolist()
+
+
+def drawn_units(**arguments):
+    """Which of ten units are drawn, in their order."""
+    figure = plot_weights(np.eye(9, 10), labels=range(10), **arguments)
+    return [int(text.get_text()) for text in figure.axes[0].texts]
 
 
 def test_every_tile_is_the_image_of_a_unit():
-    kernel = np.arange(12.0).reshape(4, 3) - 5
-    mosaic = mosaic_of(plot_weights(kernel)).get_array()
-    assert mosaic.shape == (5, 5)  # 2 x 2 tiles of 2 x 2, one pixel apart
-    np.testing.assert_array_equal(mosaic[:2, :2].ravel(), kernel[:, 0])
-    np.testing.assert_array_equal(mosaic[:2, 3:].ravel(), kernel[:, 1])
-    np.testing.assert_array_equal(mosaic[3:, :2].ravel(), kernel[:, 2])
-    assert np.ma.getmaskarray(mosaic)[2].all()
-    assert np.ma.getmaskarray(mosaic)[3:, 3:].all()
+    kernel = np.array([[1.0, 0, 1], [0, 1, 1], [0, 1, 0], [1, 0, 1]])
+    drawn = pixels(plot_weights(kernel, rows=2, side=1))
+    black = (drawn < 100).all(axis=-1)
+    np.testing.assert_array_equal(black[:2, :2].ravel(), kernel[:, 0])
+    np.testing.assert_array_equal(black[:2, 3:].ravel(), kernel[:, 1])
+    np.testing.assert_array_equal(black[3:, :2].ravel(), kernel[:, 2])
+    assert (drawn[2, :2] == GAP).all()
+    assert (drawn[:, 2][:2] == GAP).all()
+    assert (drawn[3:, 3:] == 255).all()  # no unit
 
 
 def test_signed_weights_are_symmetric_about_white():
-    drawn = mosaic_of(plot_weights(np.array([[-3.0, 1], [0, 1]] * 2)))
-    assert drawn.get_clim() == (-3, 3)
-    red, _, blue, _ = drawn.to_rgba(-3.0)
-    assert blue > red
-    np.testing.assert_allclose(drawn.to_rgba(0.0)[:3], 0.97, atol=0.01)
+    kernel = np.array([[-3.0], [0], [1], [np.nan]])
+    figure = plot_weights(kernel, side=1)
+    blue, white, red, none = pixels(figure).reshape(4, 3)
+    assert blue[2] > blue[0]
+    assert red[0] > red[2]
+    np.testing.assert_allclose(white, 247, atol=2)  # the middle of RdBu
+    assert none.tolist() == GAP
+    assert ticks(figure) == [-3, 0, 3]
 
 
 def test_weights_without_a_sign_start_at_white():
-    drawn = mosaic_of(plot_weights(np.array([[3.0, 1], [0.5, 1]] * 2)))
-    assert drawn.get_clim() == (0, 3)
-    np.testing.assert_allclose(drawn.to_rgba(0.0), 1)
+    figure = plot_weights(np.array([[3.0], [0], [1], [2]]), side=1)
+    greys = pixels(figure).reshape(4, 3)
+    assert (np.ptp(greys, axis=1) <= 1).all()
+    assert greys[1, 0] == 255
+    assert greys[0, 0] < greys[3, 0] < greys[2, 0] < 255
+    assert ticks(figure) == [0, 3]
 
 
-def test_image_shape():
-    figure = plot_weights(np.ones((6, 1)), image_shape=(2, 3))
-    assert mosaic_of(figure).get_array().shape == (2, 3)
+def test_colours_are_scaled_over_all_tiles():
+    kernel = np.linspace(-2, 3, 24, dtype="float32").reshape(12, 2)
+    drawn = pixels(plot_weights(kernel, side=1))
+    expected = (kernel + 2) / 5 * 255
+    np.testing.assert_allclose(
+        drawn[:, :2].ravel(), expected[:, 0].round(), atol=1
+    )
+    np.testing.assert_allclose(
+        drawn[:, 3:].ravel(), expected[:, 1].round(), atol=1
+    )
+    assert ticks(plot_weights(kernel)) == [-2, 0, 3]
 
 
 @pytest.mark.parametrize(
-    ("kernel", "image_shape", "message"),
+    ("inputs", "given", "expected"),
     [
-        (np.ones((6, 2)), None, "6 pixels"),
-        (np.ones((6, 2)), (2, 2), "6 pixels"),
-        (np.ones(4), None, "a kernel"),
+        (784, None, (28, 28)),
+        (3072, None, (32, 32, 3)),
+        (36, None, (6, 6)),
+        (27, None, (3, 3, 3)),
+        (6, (2, 3), (2, 3)),
+        (6, [3, 2, 1], (3, 2)),
+        (18, (2, 3, 3), (2, 3, 3)),
     ],
 )
-def test_what_does_not_fit_is_refused(kernel, image_shape, message):
+def test_image_shapes(inputs, given, expected):
+    assert fit_image_shape(inputs, given) == expected
+
+
+def test_choice_of_units():
+    assert drawn_units() == list(range(10))
+    assert drawn_units(units=2) == [0, 1]
+    assert drawn_units(units=[7, 0, 7]) == [7, 0, 7]
+    assert drawn_units(rows=2, columns=2) == [0, 1, 2, 3]
+    assert drawn_units(rows=20, columns=1) == list(range(10))
+    wins = np.array([0, 5, 0, 0, 9, 0, 0, 0, 0, 1])
+    assert drawn_units(units=3, wins=wins) == [4, 1, 9]
+
+
+def test_random_units_follow_the_seed():
+    chosen = [tuple(drawn_units(units=4, seed=seed)) for seed in range(5)]
+    assert chosen[0] == tuple(drawn_units(units=4, seed=0))
+    assert len(set(chosen)) > 1
+    assert all(len(set(units)) == 4 for units in chosen)
+
+
+def test_a_weight_is_a_whole_number_of_pixels():
+    kernel = np.random.default_rng(0).normal(size=(9, 1))
+    small, large = (pixels(plot_weights(kernel, side=side)) for side in (1, 32))
+    assert small.shape == (3, 3, 3)
+    np.testing.assert_array_equal(large, np.kron(small, np.ones((11, 11, 1))))
+
+
+def test_labels_stand_under_their_tiles():
+    figure = plot_weights(np.eye(4), units=[3, 1], labels=list("abcd"))
+    axes = figure.axes[0]
+    d, b = axes.texts
+    assert (d.get_text(), b.get_text()) == ("d", "b")
+    drawn = pixels(figure)
+    for text, quarter in ((d, 1), (b, 3)):
+        middle = drawn.shape[1] * quarter / 4
+        assert text.get_position()[0] == pytest.approx(middle, abs=50)
+        box = text.get_window_extent()
+        assert axes.bbox.y0 < box.y0 < box.y1 < axes.bbox.y0 + 30
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arguments", "message"),
+    [
+        (np.ones((6, 2)), {}, "6 values"),
+        (np.ones((6, 2)), {"image_shape": (2, 2)}, "6 values"),
+        (np.ones((8, 2)), {"image_shape": (2, 2, 2)}, "8 values"),
+        (np.ones(4), {}, "a kernel"),
+        (np.ones((4, 0)), {}, "a kernel"),
+        (np.ones((4, 3)), {"units": 4}, "between 1 and 3"),
+        (np.ones((4, 3)), {"units": 0}, "between 1 and 3"),
+        (np.ones((4, 3)), {"units": [0, 3]}, "between 0 and 2"),
+        (np.ones((4, 3)), {"units": [0.5]}, "between 0 and 2"),
+        (np.ones((4, 3)), {"wins": [1, 2]}, "each of 3 units"),
+        (np.ones((4, 3)), {"seed": 0, "wins": [1, 2, 3]}, "one of `wins`"),
+        (np.ones((4, 3)), {"labels": [1]}, "each of 3 units"),
+        (np.ones((4, 3)), {"units": 3, "rows": 1, "columns": 2}, "room for 3"),
+        (np.ones((4, 3)), {"rows": 0}, "room for 3"),
+    ],
+)
+def test_what_does_not_fit_is_refused(kernel, arguments, message):
     with pytest.raises(ValueError, match=f"Expected .*{message}.*Received"):
-        plot_weights(kernel, image_shape)
+        plot_weights(kernel, **arguments)
 
 
-def test_figures_draw_without_pyplot():
-    pyplot = sys.modules.pop("matplotlib.pyplot", None)
+def test_units_of_a_class_stand_together():
+    inhibition = np.arange(16.0).reshape(4, 4)
+    figure = plot_inhibition(inhibition, classes=[7, 3, 7, 3])
+    axes = figure.axes[0]
+    order = [1, 3, 0, 2]
+    np.testing.assert_array_equal(
+        axes.images[0].get_array(), inhibition[np.ix_(order, order)]
+    )
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["3", "7"]
+    assert axes.get_xticks().tolist() == [0.5, 2.5]
+
+
+def test_units_with_like_inhibition_stand_together():
+    groups = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], 5))
+    inhibition = -(groups[:, None] == groups).astype(float)
+    drawn = plot_inhibition(inhibition).axes[0].images[0]
+    blocks = np.kron(np.eye(3), np.ones((5, 5)))
+    np.testing.assert_array_equal(-drawn.get_array(), blocks)
+    assert drawn.get_clim() == (-1, 1)
+
+
+def test_convergence():
+    norms = np.array([[3.0, 1.05, 0.5, 2.0], [1.0, 1.05, 0.85, 1.2]])
+    upper, lower = plot_convergence(norms).axes
+    (median,) = upper.lines
+    np.testing.assert_allclose(median.get_ydata(), [1.525, 1.025])
+    np.testing.assert_allclose(lower.lines[0].get_ydata(), [0.25, 0.5])
+    (wide,) = plot_convergence(norms, within=0.25).axes[1].lines
+    np.testing.assert_allclose(wide.get_ydata(), [0.25, 1.0])
+
+
+def test_histories_of_several_models():
+    ours = {"accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6], "loss": [2, 1]}
+    theirs = keras.callbacks.History()
+    theirs.history = {"accuracy": [0.3], "loss": [5.0]}
+    figure = plot_history({"ours": ours, "theirs": theirs})
+    accuracy, loss = figure.axes
+    assert [line.get_label() for line in accuracy.lines] == [
+        "ours, training",
+        "ours, validation",
+        "theirs, training",
+    ]
+    assert accuracy.lines[1].get_xydata().tolist() == [[1, 0.4], [2, 0.6]]
+    assert accuracy.lines[0].get_color() == loss.lines[0].get_color()
+    assert accuracy.lines[0].get_color() != accuracy.lines[2].get_color()
+    assert accuracy.lines[0].get_linestyle() == "--"
+    (alone,) = plot_history(theirs, metrics=["loss"]).axes
+    assert [line.get_label() for line in alone.lines] == ["training"]
+
+
+@pytest.mark.parametrize(
+    ("plot", "values"),
+    [
+        (plot_inhibition, np.ones((3, 4))),
+        (plot_inhibition, np.ones((1, 1))),
+        (plot_convergence, np.ones(3)),
+        (lambda x: plot_inhibition(np.eye(3), x), [1, 2]),
+        (lambda x: plot_history(x, ["auc"]), {"a": {"loss": [1]}}),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(plot, values):
+    with pytest.raises(ValueError, match=r"Expected .*Received"):
+        plot(values)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        plot_weights(np.eye(4)),
+        plot_inhibition(np.eye(4)),
+        plot_convergence(np.ones((2, 3))),
+        plot_history({"loss": [1, 2]}, ["loss"]),
+    ],
+)
+def test_figures_are_opaque_white(figure, tmp_path):
+    figure.savefig(tmp_path / "figure.png")
+    keras_image = keras.utils.load_img(
+        tmp_path / "figure.png", color_mode="rgba"
+    )
+    corner = np.asarray(keras_image)[0, 0]
+    assert corner.tolist() == [255] * 4
+
+
+def test_figures_draw_without_pyplot(tmp_path):
+    pyplot = sys.modules.pop("matplotlib.pyplot", None)  # Keras imports it
     try:
-        FigureCanvasAgg(plot_weights(np.zeros((4, 2)))).draw()
+        plot_weights(np.eye(4)).savefig(tmp_path / "a.png")
+        plot_inhibition(np.eye(4)).savefig(tmp_path / "b.png")
+        plot_convergence(np.eye(4)).savefig(tmp_path / "c.pdf")
+        plot_history({"loss": [1]}, ["loss"]).savefig(tmp_path / "d.svg")
         assert "matplotlib.pyplot" not in sys.modules
     finally:
         if pyplot:

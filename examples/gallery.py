@@ -1,0 +1,212 @@
+"""Draws the pictures of docs/gallery.md.
+
+    python examples/gallery.py                    # scanned digits, a minute
+    python examples/gallery.py --data mnist       # those of the documentation
+
+Competing units and units with lateral inhibition learn without labels, watched
+as they do. A readout on the units, trained by backpropagation, is then compared
+with a network of the same size that learns by backpropagation alone.
+"""
+
+import argparse
+import math
+import pathlib
+import shutil
+import tempfile
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_hebbian as kh
+import quickstart
+
+UNITS = 100
+BATCH_SIZE = 100
+BATCHES = 12_000
+STEPS_PER_EXECUTION = 1 if keras.backend.backend() == "torch" else 4
+
+
+class Norms(keras.callbacks.Callback):
+    """Keeps the p-norms of the first layer's units after every epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        layer = self.model.layers[0]
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        self.norms.append((np.abs(kernel) ** layer.p).sum(axis=0))
+
+
+def learn(
+    layer: kh.LocalLearningLayer, data: tuple, epochs: int, *callbacks: Any
+) -> tuple[kh.HebbianSequential, keras.callbacks.History]:
+    """A model of one layer that learned from flat images, and its history."""
+    images, _ = data
+    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
+    model.compile(steps_per_execution=STEPS_PER_EXECUTION)
+    history = model.fit(
+        images,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        callbacks=[
+            kh.LinearRateDecay(),
+            kh.LearningMonitor(
+                tuple(array[:5000] for array in data),
+                every=math.ceil(epochs / 20),
+            ),
+            *callbacks,
+        ],
+        verbose=2,
+    )
+    return model, history
+
+
+def classes_of(model: keras.Model, data: tuple) -> np.ndarray:
+    """The class that each unit wins most often."""
+    classifier = kh.WinnerClassifier(10)
+    classifier.adapt(model.predict(data[0], verbose=0), data[1])
+    return classifier.unit_classes
+
+
+def weights_by_class(
+    layer: kh.LocalLearningLayer, classes: np.ndarray, shape: tuple, title: str
+) -> Any:
+    """A figure of the units of a layer, in the order of their classes."""
+    return kh.plotting.plot_weights(
+        layer.get_weights()[0],
+        shape,
+        units=np.argsort(classes, kind="stable"),
+        labels=[label if label >= 0 else "none" for label in classes],
+        title=title,
+    )
+
+
+def readout(
+    below: list[keras.layers.Layer], train: tuple, test: tuple, epochs: int
+) -> keras.callbacks.History:
+    """The history of a readout, and all below it that backpropagation can
+    train."""
+    model = keras.Sequential(
+        [
+            *below,
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model.fit(
+        *train,
+        batch_size=BATCH_SIZE,
+        epochs=min(epochs, 20),
+        validation_data=test,
+        verbose=2,
+    )
+
+
+def competing(train: tuple, test: tuple, shape: tuple, epochs: int) -> dict:
+    """The figures of competing units."""
+    layer = kh.HebbianCompetitive(UNITS, delta=0.4, learning_rate=0.04)
+    norms = Norms()
+    model, history = learn(layer, train, epochs, norms)
+    classes = classes_of(model, train)
+    layer.trainable = False
+    hebbian = [*model.layers, kh.RectifiedPower(4.5)]
+    inputs = keras.Input(train[0].shape[1:])
+    dense = keras.layers.Dense(UNITS, activation="relu")
+    return {
+        "competing": weights_by_class(
+            layer, classes, shape, f"{UNITS} competing units"
+        ),
+        "convergence": kh.plotting.plot_convergence(norms.norms),
+        "monitor": kh.plotting.plot_history(
+            history, ["winner_accuracy", "win_entropy", "change"]
+        ),
+        "readout": kh.plotting.plot_history(
+            {
+                "Hebbian units": readout(hebbian, train, test, epochs),
+                "backpropagation": readout(
+                    [inputs, dense], train, test, epochs
+                ),
+            }
+        ),
+    }
+
+
+def inhibiting(train: tuple, shape: tuple, epochs: int) -> dict:
+    """The figures of units with lateral inhibition."""
+    layer = kh.LateralInhibitionSparse(
+        UNITS,
+        sparsity=0.01,
+        learning_rate=0.02,
+        threshold_rate=3.0,
+        inhibition_rate=5e-3,
+    )
+    model, _ = learn(layer, train, epochs)
+    classes = classes_of(model, train)
+    title = f"{UNITS} units with lateral inhibition"
+    return {
+        "sparse": weights_by_class(layer, classes, shape, title),
+        "inhibition": kh.plotting.plot_inhibition(
+            layer.get_weights()[2], classes, title="Inhibition between units"
+        ),
+    }
+
+
+def from_quickstart(output: pathlib.Path) -> None:
+    """The picture of the quickstart, and how 36 units learn the digits."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = pathlib.Path(directory)
+        quickstart.main(["--output", directory])
+        shutil.copy(made / "weights.png", output / "quickstart.png")
+        (images, _), _ = kh.datasets.load_data("digits")
+        quickstart.learn(
+            images.reshape(len(images), -1),
+            units=36,
+            epochs=16,
+            pictures=kh.WeightVisualization(made / "few", gif=True, side=400),
+        )
+        shutil.copy(made / "few" / "weights.gif", output / "quickstart.gif")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """All pictures, with the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--data",
+        default="digits",
+        help="digits, mnist, fashion_mnist, or the path of an .npz or .mat "
+        "file (default: digits)",
+    )
+    parser.add_argument(
+        "--epochs", type=int, help=f"default: as many as make {BATCHES} batches"
+    )
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=pathlib.Path("gallery")
+    )
+    args = parser.parse_args(arguments)
+    args.output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(0)
+    from_quickstart(args.output)
+
+    (images, _), _ = splits = kh.datasets.load_data(args.data)
+    train, test = (
+        (images.reshape(len(images), -1), labels) for images, labels in splits
+    )
+    shape = images.shape[1:]
+    epochs = args.epochs or math.ceil(BATCHES * BATCH_SIZE / len(images))
+    figures = {
+        **competing(train, test, shape, epochs),
+        **inhibiting(train, shape, epochs),
+    }
+    for name, figure in figures.items():
+        figure.savefig(args.output / f"{name}.png")
+    print(f"Pictures: {args.output}/")
+
+
+if __name__ == "__main__":
+    main()

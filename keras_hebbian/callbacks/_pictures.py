@@ -1,0 +1,144 @@
+"""Pictures as files, and where else they may go."""
+
+import contextlib
+import functools
+import glob
+import importlib
+import io
+import pathlib
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+GIF_SIDE = 1000
+"""The most pixels of an animation in width and height."""
+
+
+def draw(figure: "Figure") -> "Image":
+    """What a figure looks like."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.frombuffer(
+        "RGBA", canvas.get_width_height(), canvas.buffer_rgba()
+    )
+    return image.convert("RGB")
+
+
+def encode(image: "Image", few_colors: bool) -> bytes:
+    """A picture in PNG format, in a sixth of the time with few colours."""
+    if few_colors:
+        image = image.quantize(palette=_palette(), dither=0)
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", compress_level=1)
+    return buffer.getvalue()
+
+
+@functools.cache
+def _palette() -> "Image":
+    """The colours of weights with a sign and of those without, and letters."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    shades = [
+        colormaps[name].resampled(n)(range(n), bytes=True)[:, :3].tobytes()
+        for name, n in (("RdBu_r", 192), ("Greys", 64))
+    ]
+    image = Image.new("P", (1, 1))
+    image.putpalette(b"".join(shades))
+    return image
+
+
+def frames_of(directory: pathlib.Path, name: str, last: int) -> list[str]:
+    """The pictures of a layer in their order, up to the number `last`."""
+    pattern = glob.escape(str(directory / name)) + "_*.png"
+    numbers = {
+        file: file.removesuffix(".png").rpartition("_")[2]
+        for file in sorted(glob.glob(pattern))
+    }
+    return [
+        file
+        for file, number in numbers.items()
+        if number.isdigit() and int(number) <= last
+    ]
+
+
+def animate(path: pathlib.Path, files: Sequence[str]) -> None:
+    """An animation of some ten seconds that rests at its end."""
+    from PIL import Image
+
+    def frame(file: str) -> Image:
+        with Image.open(file) as image:
+            image = image.convert("RGB")
+        image.thumbnail((GIF_SIDE, GIF_SIDE))
+        return image
+
+    with Image.open(files[-1]) as last:
+        few_colors = last.mode == "P"
+    palette = _palette() if few_colors else frame(files[-1]).quantize(dither=0)
+    frames = (frame(file).quantize(palette=palette, dither=0) for file in files)
+    each = min(250, max(20, 10_000 // len(files)))
+    next(frames).save(
+        path,
+        save_all=True,
+        append_images=frames,
+        duration=[each] * (len(files) - 1) + [2_000],  # milliseconds
+        loop=0,
+    )
+
+
+def check_writable(directory: pathlib.Path) -> None:
+    """Creates a directory and writes there, or says why it cannot."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"some bytes")
+    except OSError as error:
+        raise OSError(
+            f"Expected a directory that can be written. Received: {directory} "
+            f"({error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def warning_instead(
+    path: pathlib.Path, *errors: type[Exception]
+) -> Iterator[None]:
+    """Leaves no half-written file, and goes on with a warning."""
+    try:
+        yield
+    except (OSError, *errors) as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        warnings.warn(
+            f"{path} could not be written, the training goes on: {error}",
+            stacklevel=3,
+        )
+
+
+def require(module: str, purpose: str) -> Any:
+    """Imports a package that only `purpose` needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"Expected {package}, which {purpose} needs: `pip install "
+            f"{package}`. Received: {error}"
+        ) from error
+
+
+def in_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = importlib.import_module("IPython").get_ipython()
+    return hasattr(shell, "kernel")

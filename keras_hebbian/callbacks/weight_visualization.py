@@ -1,0 +1,253 @@
+"""Pictures of the weights while they are learned."""
+
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_hebbian._arguments import check_choice, check_integer
+from keras_hebbian.callbacks import _pictures
+from keras_hebbian.layers.local_learning import LocalLearningLayer, local_layers
+from keras_hebbian.plotting import fit_image_shape, plot_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class WeightVisualization(keras.callbacks.Callback):
+    """Draws the weights of local layers while they learn.
+
+    The pictures (`keras_hebbian.plotting.plot_weights`) go to files, into an
+    animation, to TensorBoard and, in a notebook, below the cell, where each
+    replaces the one before. They carry the number of batches that the layer
+    has learned from: files sort by it, and a later `fit`, `initial_epoch` and
+    `BackupAndRestore` go on where the training was. What has been drawn
+    before under the same number is replaced. No window is opened.
+
+    A picture that cannot be written when the training starts is an error;
+    later on it is a warning, and the training goes on.
+
+    Example:
+
+    >>> import pathlib
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> model = kh.HebbianSequential([kh.HebbianCompetitive(4)])
+    >>> model.compile()
+    >>> pictures = kh.WeightVisualization("/tmp/example_weights", gif=True)
+    >>> history = model.fit(
+    ...     np.random.rand(64, 9), epochs=2, callbacks=[pictures], verbose=0
+    ... )
+    >>> files = pathlib.Path("/tmp/example_weights").iterdir()
+    >>> sorted(file.name for file in files)
+    ['weights.gif', 'weights_00000002.png', 'weights_00000004.png']
+
+    Args:
+        directory: Directory for the pictures, `weights_00000600.png` after 600
+            batches, or `layer_name_00000600.png` if there are several layers.
+            It is created if need be; give each training its own. Defaults to
+            `None`, no files.
+        every: Integer >= 1, a picture every so many epochs or batches, and one
+            of the last state when the training ends. Defaults to `1`.
+        layer: Name of the layer to draw. Defaults to `None`, all local layers
+            with a `kernel` whose inputs make an image.
+        format: Format of the files: `"png"`, `"svg"`, `"pdf"` or another one
+            that matplotlib writes. Defaults to `"png"`.
+        gif: Whether to write, when the training ends, an animation of all
+            pictures in the directory up to then. Defaults to `False`.
+        log_dir: Directory of a TensorBoard log, for which TensorFlow and
+            TensorBoard must be installed. Defaults to `None`, none.
+        live: Whether to show the pictures in a notebook, for which IPython
+            must be installed. Defaults to `None`, if in a notebook.
+        per: `"epoch"` or `"batch"`, what `every` counts. Defaults to
+            `"epoch"`.
+        **kwargs: Arguments of `keras_hebbian.plotting.plot_weights`, such as
+            `image_shape` and `units`.
+
+    Raises:
+        ValueError: If an argument is out of range or has no effect; at the
+            start of the training, or as soon as the layers have weights, if
+            there is no such layer or its inputs do not make an image.
+        OSError: At the start of the training, if a directory cannot be
+            written.
+        ImportError: At the start of the training, if a package is missing.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike | None = None,
+        every: int = 1,
+        layer: str | None = None,
+        format: str = "png",
+        gif: bool = False,
+        log_dir: str | os.PathLike | None = None,
+        live: bool | None = None,
+        per: str = "epoch",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        if gif and (directory is None or format != "png"):
+            raise ValueError(
+                "Expected `gif` with a `directory` of pictures in PNG format. "
+                f"Received: directory={directory}, format={format!r}"
+            )
+        self.directory = None if directory is None else pathlib.Path(directory)
+        self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
+        self.every = check_integer("every", every, minimum=1)
+        self.layer = layer
+        self.format = format
+        self.gif = gif
+        self.live = live
+        self.per = check_choice("per", per, ("epoch", "batch"))
+        self.plot_arguments = kwargs
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        live = _pictures.in_notebook() if self.live is None else self.live
+        if not (self.directory or self.log_dir or live):
+            raise ValueError(
+                "Expected a `directory`, a `log_dir` or a notebook to draw to. "
+                "Received: none of them"
+            )
+        self._drawn: dict[str, int] = {}
+        self._cells: dict[str, Any] = {}
+        self._waiting = 0
+        self._last_batch = -1
+        for directory in filter(None, (self.directory, self.log_dir)):
+            _pictures.check_writable(directory)
+        self._check_format()
+        self._ipython = (
+            _pictures.require("IPython.display", "a notebook") if live else None
+        )
+        if self.log_dir:
+            _pictures.require("tensorboard", "TensorBoard")
+            self._tensorflow = _pictures.require("tensorflow", "TensorBoard")
+            path = str(self.log_dir)
+            self._log = self._tensorflow.summary.create_file_writer(path)
+        if all(layer.built for layer in local_layers(self.model)):
+            self._layers()
+
+    def _check_format(self) -> None:
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        known = FigureCanvasBase.get_supported_filetypes()
+        if self.format not in known:
+            raise ValueError(
+                f"Expected `format` to be one of {sorted(known)}. "
+                f"Received: format={self.format!r}"
+            )
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._last_batch = -1
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self.per == "batch":
+            # With `steps_per_execution`, several batches end at once.
+            self._waiting += batch - self._last_batch
+            self._last_batch = batch
+            if self._waiting >= self.every:
+                self._waiting %= self.every
+                self._draw()  # reads the model, which costs JAX a copy
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if self.per == "epoch" and (epoch + 1) % self.every == 0:
+            self._draw()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._draw()
+        for name, last in self._drawn.items() if self.gif else ():
+            path = self.directory / f"{name}.gif"
+            with _pictures.warning_instead(path):
+                files = _pictures.frames_of(self.directory, name, last)
+                if files:
+                    _pictures.animate(path, files)
+        if self.log_dir:
+            self._log.close()
+
+    def _layers(self) -> list[LocalLearningLayer]:
+        """The layers to draw, at least one."""
+        layers = [
+            layer
+            for layer in local_layers(self.model)
+            if self.layer in (None, layer.name)
+            and layer.built
+            and "kernel" in layer.state
+        ]
+        if not layers:
+            known = [layer.name for layer in local_layers(self.model)]
+            raise ValueError(
+                "Expected a model with a local layer that has a `kernel`. "
+                f"Received: layer={self.layer!r}, a model with {known}"
+            )
+        images = [layer for layer in layers if self._makes_image(layer)]
+        if not images:
+            self._image_shape(layers[0])
+        return images
+
+    def _image_shape(self, layer: LocalLearningLayer) -> tuple[int, ...]:
+        given = self.plot_arguments.get("image_shape")
+        return fit_image_shape(layer.state["kernel"].shape[0], given)
+
+    def _makes_image(self, layer: LocalLearningLayer) -> bool:
+        try:
+            return bool(self._image_shape(layer))
+        except ValueError:
+            return False
+
+    def _draw(self) -> None:
+        """Draws the layers that have learned since the last picture."""
+        layers = self._layers()
+        for layer in layers:
+            name = layer.name if len(layers) > 1 else "weights"
+            batches = int(keras.ops.convert_to_numpy(layer.iterations))
+            if self._drawn.get(name) == batches:
+                continue
+            self._drawn[name] = batches
+            figure = plot_weights(
+                keras.ops.convert_to_numpy(layer.state["kernel"]),
+                **{
+                    "title": f"{layer.name} after {batches:,} batches",
+                    **self.plot_arguments,
+                },
+            )
+            palette = len(self._image_shape(layer)) == 2
+            self._publish(name, batches, figure, palette)
+
+    def _publish(
+        self, name: str, batches: int, figure: "Figure", palette: bool
+    ) -> None:
+        image = _pictures.draw(figure)
+        png = _pictures.encode(image, palette)
+        if self.directory:
+            path = self.directory / f"{name}_{batches:08d}.{self.format}"
+            with _pictures.warning_instead(path):
+                if self.format == "png":
+                    path.write_bytes(png)
+                else:
+                    figure.savefig(path)
+        if self.log_dir:
+            tensorflow = self._tensorflow
+            with (
+                _pictures.warning_instead(
+                    self.log_dir / name, tensorflow.errors.OpError
+                ),
+                self._log.as_default(),
+            ):
+                tensorflow.summary.image(
+                    name, np.asarray(image)[None], step=batches
+                )
+                self._log.flush()
+        if self._ipython:
+            picture = self._ipython.Image(data=png)
+            if name in self._cells:
+                self._cells[name].update(picture)
+            else:
+                cell = self._ipython.display(picture, display_id=True)
+                self._cells[name] = cell

@@ -1,0 +1,34 @@
+"""What the figures share."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 100
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+
+
+def new_figure(width: float, height: float, **arguments: Any) -> "Figure":
+    """A figure of so many inches, opaque and free of pyplot."""
+    from ._notebook import NotebookFigure
+
+    return NotebookFigure(figsize=(width, height), dpi=DPI, **arguments)
+
+
+def color_scale(values: np.ndarray) -> dict[str, Any]:
+    """Blue, white at 0, red; or greys from 0 for values without a sign."""
+    largest = float(np.nanmax(np.abs(values), initial=0)) or 1.0
+    if np.nanmin(values, initial=0) < 0:
+        return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    return {"cmap": "Greys", "vmin": 0.0, "vmax": largest}
+
+
+def extremes_and_zero(drawn: Any) -> list[float]:
+    """The ticks of a colour bar."""
+    low, high = drawn.get_clim()
+    return [low, 0.0, high] if low < 0 < high else [low, high]

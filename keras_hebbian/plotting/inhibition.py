@@ -1,0 +1,83 @@
+"""Inhibition between units."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._figures import color_scale, extremes_and_zero, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_inhibition(
+    inhibition: Any,
+    classes: Sequence[Any] | None = None,
+    title: str | None = None,
+) -> "Figure":
+    """Draws the inhibition between units, like units beside one another.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> figure = kh.plotting.plot_inhibition(np.random.randn(20, 20))
+    >>> figure.savefig("/tmp/inhibition.png")
+
+    Args:
+        inhibition: Array `(units, units)`; entry `[u, v]` acts from unit v
+            onto unit u.
+        classes: The class of each unit, to order and mark the units by.
+            Defaults to `None`, the order of a clustering of the units by the
+            inhibition that they get.
+        title: Text above the matrix. Defaults to `None`.
+
+    Returns:
+        A `matplotlib.figure.Figure`, free of pyplot.
+
+    Raises:
+        ValueError: If the matrix is not square, or if there is not one class
+            for each unit.
+    """
+    inhibition = np.asarray(inhibition, dtype="float64")
+    units = len(inhibition)
+    if inhibition.shape != (units, units) or units < 2:
+        raise ValueError(
+            "Expected an inhibition matrix `(units, units)`. "
+            f"Received: inhibition.shape={inhibition.shape}"
+        )
+    if classes is not None and len(classes) != units:
+        raise ValueError(
+            f"Expected a class for each of {units} units. "
+            f"Received: {len(classes)} classes"
+        )
+    if classes is None:
+        from scipy.cluster import hierarchy
+
+        order = hierarchy.leaves_list(hierarchy.linkage(inhibition, "average"))
+    else:
+        order = np.argsort(classes, kind="stable")
+    figure = new_figure(6.4, 5.6, layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(
+        inhibition[np.ix_(order, order)],
+        interpolation="nearest",
+        **color_scale(inhibition),
+    )
+    figure.colorbar(
+        drawn, ax=axes, ticks=extremes_and_zero(drawn), format="%.2g"
+    )
+    axes.set_title(title)
+    if classes is None:
+        axes.set(xlabel="from unit (clustered)", ylabel="onto unit")
+        return figure
+    names, starts = np.unique(np.asarray(classes)[order], return_index=True)
+    ends = [*starts[1:], units]
+    axes.set(xlabel="from units of class", ylabel="onto units of class")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks((starts + ends - 1) / 2, names)
+    for start in starts[1:]:
+        axes.axhline(start - 0.5, color="0.6", linewidth=0.5)
+        axes.axvline(start - 0.5, color="0.6", linewidth=0.5)
+    return figure

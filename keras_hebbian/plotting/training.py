@@ -1,0 +1,133 @@
+"""How a training went."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._figures import COLORS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
+    """Draws how the p-norms of the units approach 1, epoch after epoch.
+
+    Above the norms of the middle unit, of half and of nine tenths of the
+    units, below the share of units inside the band.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> norms = 1 + np.exp(-np.arange(20))[:, None] * np.random.rand(20, 100)
+    >>> figure = kh.plotting.plot_convergence(norms)
+    >>> figure.savefig("/tmp/convergence.png")
+
+    Args:
+        norms: Array `(epochs, units)`, `sum_i |W[i, u]|^p` of each unit after
+            each epoch, dimensionless.
+        within: Float > 0, distance from 1 within which a unit counts as
+            converged. Defaults to `0.1`, as in `HebbianCompetitive`.
+
+    Returns:
+        A `matplotlib.figure.Figure`, free of pyplot.
+
+    Raises:
+        ValueError: If `norms` is no matrix.
+    """
+    norms = np.asarray(norms, dtype="float64")
+    if norms.ndim != 2 or not norms.size:
+        raise ValueError(
+            "Expected norms `(epochs, units)`. "
+            f"Received: norms.shape={norms.shape}"
+        )
+    epochs = np.arange(1, len(norms) + 1)
+    figure = new_figure(7, 5.5, layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(2, 1))
+    upper.axhspan(1 - within, 1 + within, color="0.85", label="converged")
+    for low, high, alpha in ((5, 95, 0.2), (25, 75, 0.35)):
+        upper.fill_between(
+            epochs,
+            *np.percentile(norms, (low, high), axis=1),
+            color=COLORS[0],
+            alpha=alpha,
+            linewidth=0,
+            label=f"{high - low} % of the units",
+        )
+    middle = np.median(norms, axis=1)
+    upper.plot(epochs, middle, color=COLORS[0], label="median")
+    upper.set(ylabel="p-norm", yscale="log")
+    upper.yaxis.set_major_formatter("{x:g}")
+    upper.yaxis.set_minor_formatter("{x:g}")
+    upper.legend(frameon=False)
+    converged = np.mean(np.abs(norms - 1) < within, axis=1)
+    lower.plot(epochs, converged, color=COLORS[1])
+    lower.set(xlabel="epoch", ylabel="share converged", ylim=(-0.03, 1.03))
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def plot_history(
+    histories: Any, metrics: Sequence[str] = ("accuracy", "loss")
+) -> "Figure":
+    """Compares several trainings, one panel for each metric.
+
+    Every model has its colour; training is drawn dashed beside validation.
+
+    Example:
+
+    >>> import keras_hebbian as kh
+    >>> histories = {
+    ...     "Hebbian": {"loss": [0.9, 0.5], "val_loss": [1.0, 0.6]},
+    ...     "backpropagation": {"loss": [0.8, 0.3], "val_loss": [0.9, 0.7]},
+    ... }
+    >>> figure = kh.plotting.plot_history(histories, metrics=["loss"])
+    >>> figure.savefig("/tmp/history.png")
+
+    Args:
+        histories: What `fit` returned, or its `history`, under the name of
+            each model; of a single model also without a name.
+        metrics: Names of the metrics, one panel each. Defaults to
+            `("accuracy", "loss")`.
+
+    Returns:
+        A `matplotlib.figure.Figure`, free of pyplot.
+
+    Raises:
+        ValueError: If no history has one of the metrics.
+    """
+    if hasattr(histories, "history"):
+        histories = histories.history
+    if not all(
+        isinstance(getattr(each, "history", each), Mapping)
+        for each in histories.values()
+    ):
+        histories = {"": histories}
+    figure = new_figure(5 * len(metrics), 3.8, layout="constrained")
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        for number, (name, history) in enumerate(histories.items()):
+            history = getattr(history, "history", history)
+            color = COLORS[number % len(COLORS)]
+            validated = f"val_{metric}" in history
+            for key, style, kind in (
+                (metric, "--" if validated else "-", "training"),
+                (f"val_{metric}", "-", "validation"),
+            ):
+                if key in history:
+                    values = history[key]
+                    epochs = range(1, len(values) + 1)
+                    label = ", ".join(filter(None, (name, kind)))
+                    axes.plot(epochs, values, style, color=color, label=label)
+        if not axes.lines:
+            known = sorted({key for each in histories.values() for key in each})
+            raise ValueError(
+                f"Expected histories with {metric!r}. Received: {known}"
+            )
+        axes.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(axes.lines) > 1:
+            axes.legend(frameon=False, fontsize="small")
+    return figure

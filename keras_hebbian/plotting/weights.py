@@ -1,0 +1,194 @@
+"""Weights as images."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_weights(
+    kernel: Any,
+    image_shape: Sequence[int] | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
+    units: int | Iterable[int] | None = None,
+    wins: Any = None,
+    seed: int | None = None,
+    labels: Sequence[Any] | None = None,
+    title: str | None = None,
+    side: int = 800,
+) -> "Figure":
+    """Draws the weights of every unit as an image, all in one mosaic.
+
+    Signed weights are drawn from blue over white at 0 to red, in a range
+    symmetric about 0; weights without a negative value in greys from 0; and
+    weights of three channels as colour images, scaled from the smallest to the
+    largest weight of all. Values that are not finite are left blank. A weight
+    is a whole number of pixels, so that nothing is blurred.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> kernel = np.random.randn(64, 2000)
+    >>> figure = kh.plotting.plot_weights(kernel, units=100, seed=0)
+    >>> figure.savefig("/tmp/weights.png")
+
+    Args:
+        kernel: Array `(inputs, units)`.
+        image_shape: Height and width of the image that the inputs are, and
+            for colour images 3. Defaults to `None`, a square image, in
+            colour if only that fits.
+        rows: Tiles above one another. Defaults to `None`, what `columns` or a
+            picture about as wide as high needs.
+        columns: Tiles side by side. Defaults to `None`, as for `rows`.
+        units: Which units to draw: their number or their indices. Defaults to
+            `None`, all that `rows` times `columns` hold.
+        wins: Array `(units,)`, how often each unit won: draws the winners
+            first. Defaults to `None`, units in their order.
+        seed: Integer, draws units at random, in their order. Defaults to
+            `None`, the first `units`.
+        labels: A label for each unit of the kernel, such as its class, to
+            write under its tile. Defaults to `None`.
+        title: Text above the mosaic. Defaults to `None`.
+        side: Integer >= 1, pixels that a smaller mosaic is enlarged to, about.
+            Defaults to `800`.
+
+    Returns:
+        A `matplotlib.figure.Figure`, free of pyplot.
+
+    Raises:
+        ValueError: If the kernel is no matrix, if the image shape does not
+            have as many pixels as the kernel has inputs, or if other arguments
+            do not fit the kernel or each other.
+    """
+    from ._mosaic import draw_mosaic  # which imports matplotlib
+
+    kernel = np.asarray(kernel, dtype="float32")
+    if kernel.ndim != 2 or not kernel.size:
+        raise ValueError(
+            "Expected a kernel `(inputs, units)`. "
+            f"Received: kernel.shape={kernel.shape}"
+        )
+    image_shape = fit_image_shape(len(kernel), image_shape)
+    if units is None and rows and columns:
+        units = min(rows * columns, kernel.shape[1])
+    chosen = _choose_units(kernel.shape[1], units, wins, seed)
+    rows, columns = _grid(len(chosen), rows, columns)
+    tiles = kernel.T[chosen].reshape(len(chosen), *image_shape)
+    tiles = np.where(np.isfinite(tiles), tiles, np.float32(np.nan))
+    if labels is not None:
+        if len(labels) != kernel.shape[1]:
+            raise ValueError(
+                f"Expected a label for each of {kernel.shape[1]} units. "
+                f"Received: {len(labels)} labels"
+            )
+        labels = [str(labels[unit]) for unit in chosen]
+    return draw_mosaic(tiles, rows, columns, labels, title, side)
+
+
+def fit_image_shape(
+    inputs: int, image_shape: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """The shape of an image of so many inputs.
+
+    Example:
+
+    >>> import keras_hebbian as kh
+    >>> kh.plotting.fit_image_shape(784), kh.plotting.fit_image_shape(3072)
+    ((28, 28), (32, 32, 3))
+
+    Args:
+        inputs: Integer, number of inputs.
+        image_shape: `(height, width)`, `(height, width, 1)` or
+            `(height, width, 3)`. Defaults to `None`, a square image, in colour
+            if only that fits.
+
+    Returns:
+        `(height, width)` or `(height, width, 3)`.
+
+    Raises:
+        ValueError: If no such image has so many values.
+    """
+    if image_shape is None:
+        side, colour_side = math.isqrt(inputs), math.isqrt(inputs // 3)
+        if side**2 == inputs:
+            return side, side
+        if 3 * colour_side**2 == inputs:
+            return colour_side, colour_side, 3
+    else:
+        shape = tuple(image_shape)
+        known = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+        if known and math.prod(shape) == inputs:
+            return shape[:2] if shape[2:] == (1,) else shape
+    raise ValueError(
+        "Expected `image_shape` to be the (height, width) or (height, width, "
+        f"3) of images of {inputs} values, as the kernel has inputs; a square "
+        f"is guessed. Received: image_shape={image_shape}"
+    )
+
+
+def _choose_units(
+    count: int,
+    units: int | Iterable[int] | None,
+    wins: Any,
+    seed: int | None,
+) -> np.ndarray:
+    """The indices of the units to draw, in the order to draw them."""
+    number = units is None or isinstance(units, int | np.integer)
+    if (wins is not None) + (seed is not None) + (not number) > 1:
+        raise ValueError(
+            "Expected one of `wins`, `seed` and indices of `units`. "
+            f"Received: wins={wins}, seed={seed}, units={units}"
+        )
+    if wins is not None and len(wins) != count:
+        raise ValueError(
+            f"Expected the wins of each of {count} units. "
+            f"Received: {len(wins)} wins"
+        )
+    if number:
+        wanted = count if units is None else int(units)
+        if not 1 <= wanted <= count:
+            raise ValueError(
+                f"Expected `units` between 1 and {count}. "
+                f"Received: units={units}"
+            )
+        if wins is not None:
+            return np.argsort(-np.asarray(wins), kind="stable")[:wanted]
+        if seed is not None:
+            chosen = np.random.default_rng(seed).permutation(count)[:wanted]
+            return np.sort(chosen)
+        return np.arange(wanted)
+    chosen = np.asarray(list(units))
+    if (
+        not chosen.size
+        or not np.issubdtype(chosen.dtype, np.integer)
+        or not np.all((chosen >= 0) & (chosen < count))
+    ):
+        raise ValueError(
+            f"Expected `units` to be indices between 0 and {count - 1}. "
+            f"Received: units={chosen}"
+        )
+    return chosen
+
+
+def _grid(count: int, rows: int | None, columns: int | None) -> tuple[int, int]:
+    """Rows and columns for so many tiles, all of them full if possible."""
+    if any(given is not None and given < 1 for given in (rows, columns)) or (
+        rows and columns and rows * columns < count
+    ):
+        raise ValueError(
+            f"Expected `rows` and `columns` with room for {count} units. "
+            f"Received: rows={rows}, columns={columns}"
+        )
+    if columns is None and rows is None:
+        square = math.ceil(math.sqrt(count))
+        widest = math.isqrt(2 * count)  # twice as wide as high
+        full = (c for c in range(square, widest + 1) if count % c == 0)
+        columns = next(full, square)
+    columns = columns or math.ceil(count / rows)
+    return rows or math.ceil(count / columns), columns

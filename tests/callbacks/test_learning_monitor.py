@@ -1,0 +1,277 @@
+import csv
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import keras_hebbian as kh
+
+IMAGES = np.random.default_rng(0).random((60, 9), dtype="float32")
+STANDARD = pytest.mark.filterwarnings(
+    "ignore:The model does not have any trainable"
+)
+
+
+def fit(model, *callbacks, **arguments):
+    arguments = {"batch_size": 10, "epochs": 3, "verbose": 0, **arguments}
+    return model.fit(IMAGES, callbacks=list(callbacks), **arguments).history
+
+
+def model_with(*layers, kind=kh.HebbianSequential, **arguments):
+    layers = layers or [kh.HebbianCompetitive(4)]
+    model = kind([keras.Input((9,)), *layers])
+    model.compile(**arguments)
+    return model
+
+
+def identity(units=9, **arguments):
+    """Units that each hear one input, and learn nothing."""
+    layer = kh.HebbianCompetitive(
+        units, learning_rate=0.0, kernel_initializer="identity", **arguments
+    )
+    return model_with(layer)
+
+
+def measured(model, data, **arguments):
+    monitor = kh.LearningMonitor(data, **arguments)
+    history = fit(model, monitor, epochs=1)
+    return {name: values[0] for name, values in history.items()}
+
+
+def test_wins():
+    # Units 0 to 2 win 4, 2 and 2 of 8 samples, 6 units win none.
+    data = np.eye(9, dtype="float32")[[0, 0, 0, 0, 1, 1, 2, 2]]
+    logs = measured(identity(), data)
+    assert logs["dead"] == pytest.approx(6 / 9)
+    assert logs["win_entropy"] == pytest.approx(1.5 * math.log(2, 9))
+    even = measured(identity(), np.eye(9, dtype="float32"))
+    assert even["dead"] == 0
+    assert even["win_entropy"] == pytest.approx(1)
+    one = measured(identity(), np.eye(9, dtype="float32")[[4, 4]])
+    assert one["win_entropy"] == 0
+
+
+def test_correlation():
+    data = np.zeros((4, 9), "float32")
+    data[:, 0] = [1, -1, 1, -1]
+    data[:, 1] = [-3, 3, -3, 3]  # correlation -1 with the first
+    data[:, 2] = [1, 1, -1, -1]  # 0 with both; the others never change
+    assert measured(identity(), data)["correlation"] == pytest.approx(1 / 3)
+    constant = np.ones((4, 9), "float32")
+    assert measured(identity(), constant)["correlation"] == 0
+
+
+def test_correlation_is_that_of_the_outputs():
+    data = np.zeros((4, 9), "float32")
+    data[:, 0] = [1, 2, 3, 4]
+    data[:, 1] = [4, 3, 2, 1]
+    model = identity(activation=lambda x: keras.ops.minimum(x, 2.5))
+    expected = np.corrcoef([1, 2, 2.5, 2.5], [2.5, 2.5, 2, 1])[0, 1]
+    logs = measured(model, data)
+    assert logs["correlation"] == pytest.approx(abs(expected), rel=1e-5)
+
+
+def test_change_is_how_far_the_kernel_moved():
+    model = model_with()
+    kernels = [model.get_weights()[0]]
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kernels.append(model.get_weights()[0])
+    )
+    changes = fit(model, kh.LearningMonitor(), keep)["change"]
+    for change, before, after in zip(
+        changes, kernels[:-1], kernels[1:], strict=True
+    ):
+        expected = np.linalg.norm(after - before) / np.linalg.norm(before)
+        assert change == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_that_fit_builds():
+    model = kh.HebbianSequential([kh.HebbianCompetitive(4)])
+    model.compile()
+    changes = fit(model, kh.LearningMonitor(IMAGES))["change"]
+    assert len(changes) == 3
+    assert np.isfinite(changes[1:]).all()
+
+
+def test_accuracies_are_taken_on_other_samples(digits, digit_labels):
+    """Random labels are learned by heart, and no use for other samples."""
+    layer = kh.HebbianCompetitive(
+        100,
+        p=2,
+        delta=0.1,
+        learning_rate=0.04,
+        kernel_initializer=keras.initializers.RandomUniform(0, 2),
+    )
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    model.fit(
+        digits,
+        batch_size=20,
+        epochs=20,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    )
+    chance = np.random.default_rng(0).permutation(digit_labels)
+    for labels, low, high in ((digit_labels, 0.7, 1.0), (chance, 0.0, 0.2)):
+        monitor = kh.LearningMonitor((digits, labels), probe=True)
+        history = model.fit(digits, callbacks=[monitor], verbose=0).history
+        for name in ("winner_accuracy", "probe_accuracy"):
+            assert low < history[name][-1] < high
+
+
+def test_accuracies_of_units_that_tell_the_class():
+    labels = np.arange(36) % 9
+    logs = measured(
+        identity(), (np.eye(9, dtype="float32")[labels], labels), probe=True
+    )
+    # Every second sample has each class, the others too.
+    assert logs["winner_accuracy"] == 1
+    assert logs["probe_accuracy"] == 1
+
+
+def test_watching_changes_nothing():
+    labels = np.arange(60) % 3
+    monitor = kh.LearningMonitor((IMAGES, labels), probe=True)
+    kernels = []
+    for callbacks in ([], [monitor]):
+        keras.utils.set_random_seed(3)
+        model = model_with()
+        fit(model, *callbacks)
+        kernels.append(model.get_weights()[0])
+        assert int(model.layers[0].iterations) == 18
+    np.testing.assert_array_equal(*kernels)
+
+
+def two_layers():
+    return (
+        kh.HebbianCompetitive(8, name="lower", activation="sigmoid"),
+        kh.LateralInhibitionSparse(5, name="upper"),
+    )
+
+
+def test_every_layer_has_its_names():
+    history = fit(model_with(*two_layers()), kh.LearningMonitor(IMAGES))
+    common = {"change", "dead", "win_entropy", "correlation"}
+    reports = {
+        "lower": {"converged"},
+        "upper": {"activity", "silent", "inhibition"},
+    }
+    assert set(history) == {
+        f"{layer}_{name}"
+        for layer, report in reports.items()
+        for name in common | report
+    }
+
+
+@STANDARD
+def test_models_of_every_kind():
+    layers = two_layers()
+    nested = keras.Sequential([keras.Input((9,)), *layers[:1]])
+    inputs = keras.Input((9,))
+    functional = keras.Model(inputs, layers[1](nested(inputs)))
+    functional.compile()
+
+    class Subclass(kh.HebbianModel):
+        def __init__(self):
+            super().__init__()
+            self.lower, self.upper = two_layers()
+
+        def call(self, inputs, training=None):
+            lower = self.lower(inputs, training=training)
+            return self.upper(lower, training=training)
+
+    subclass = Subclass()
+    subclass.compile()
+    for model in (functional, subclass):
+        history = fit(model, kh.LearningMonitor(IMAGES))
+        assert {"lower_dead", "upper_dead", "upper_activity"} <= set(history)
+        assert np.isfinite(history["upper_correlation"]).all()
+
+
+@STANDARD
+def test_callbacks_after_it_see_what_it_measured(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    history = fit(
+        model_with(kind=keras.Sequential),
+        kh.LearningMonitor(IMAGES),
+        keras.callbacks.CSVLogger(path),
+        verbose=2,
+    )
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("dead", "converged", "change"):
+        observed = [float(row[name]) for row in rows]
+        assert observed == pytest.approx(history[name])
+    assert "win_entropy: " in capsys.readouterr().out
+
+
+def test_training_stops_when_the_weights_stand_still():
+    model = model_with()
+    history = fit(
+        model,
+        kh.LinearRateDecay(),
+        kh.LearningMonitor(),
+        Halt(),
+        keras.callbacks.EarlyStopping(
+            "change", mode="min", patience=2, start_from_epoch=9
+        ),
+        epochs=50,
+    )
+    # They first stand still in epoch 10, and nothing is less than that.
+    assert history["change"][10:] == [0, 0, 0]
+
+
+class Halt(keras.callbacks.Callback):
+    """Sets the rate to 0 from epoch 10 on."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch >= 10:
+            self.model.layers[0].learning_rate.assign(0.0)
+
+
+def test_between_measurements_the_logs_repeat_the_last():
+    often, seldom = (
+        measured_with(monitor=kh.LearningMonitor(IMAGES, every=every))
+        for every in (1, 3)
+    )
+    for name in ("change", "win_entropy"):
+        first, _, _, fourth, _, _, last = often[name]
+        expected = [first] * 3 + [fourth] * 3 + [last]
+        np.testing.assert_allclose(seldom[name], expected, rtol=1e-5)
+
+
+def measured_with(monitor=None, **arguments):
+    keras.utils.set_random_seed(2)
+    monitor = monitor or kh.LearningMonitor(IMAGES)
+    return fit(model_with(**arguments), monitor, epochs=7)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch runs single steps"
+)
+def test_several_steps_per_execution():
+    one, three = (measured_with(steps_per_execution=steps) for steps in (1, 3))
+    for name in one:
+        np.testing.assert_allclose(one[name], three[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"every": 0},
+        {"data": IMAGES[:1]},
+        {"data": (IMAGES, np.zeros(3, int))},
+        {"data": IMAGES, "probe": True},
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"Expected .*Received"):
+        kh.LearningMonitor(**arguments)
+
+
+def test_a_model_without_a_local_layer_is_refused():
+    model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)])
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match="Expected a model with a local"):
+        model.fit(IMAGES, IMAGES[:, :2], callbacks=[kh.LearningMonitor()])
