@@ -41,34 +41,18 @@ def readout(
 ) -> tuple[float, dict]:
     """Accuracy and curves of a softmax on the powers of frozen units."""
     units.trainable = False
-    seen = keras.Sequential(
-        [
-            keras.Input(train[0].shape[1:]),
-            units,
-            keras.layers.RMSNormalization(trainable=False),
-            kh.RectifiedPower(2),
-        ]
-    )
-    outputs = keras.Sequential(
-        [
-            keras.Input((units.units,)),
-            keras.layers.Dense(
-                10, activation="softmax", kernel_initializer="zeros"
-            ),
-        ]
-    )
-    history = experiment.fit(
-        outputs,
+    scale = keras.layers.Normalization()  # mean 0 and variance 1 of each unit
+    scale.adapt(train[0] @ units.get_weights()[0])
+    inputs = keras.Input(train[0].shape[1:])
+    return experiment.read_out(
+        keras.Sequential([inputs, units, scale, kh.RectifiedPower(2)]),
+        "softmax",
         "sparse_categorical_crossentropy",
-        *(
-            (seen.predict(images, batch_size=1000, verbose=0), labels)
-            for images, labels in (train, test)
-        ),
+        train,
+        test,
         epochs,
-        rate=3e-4,
+        rate=1e-3,
     )
-    model = keras.Sequential([*seen.layers, *outputs.layers])
-    return experiment.accuracy(model, test), history
 
 
 def dense(
@@ -102,13 +86,13 @@ def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
     """The experiment for one seed."""
-    count, epochs, readout_epochs = (100, 1, 1) if quick else (2000, 60, 60)
+    count, epochs, readout_epochs = (100, 1, 1) if quick else (2000, 50, 60)
     inputs = prepared(train[0], test[0])
     train, test = (inputs[0], train[1]), (inputs[1], test[1])
 
     def competing() -> kh.HebbianCompetitive:
         layer = kh.HebbianCompetitive(
-            count, p=2, k=2, delta=0.2, learning_rate=0.02
+            count, p=2, k=2, delta=0.2, learning_rate=0.04
         )
         layer.build(train[0].shape)
         return layer

@@ -41,28 +41,10 @@ def readout(
     epochs: int,
 ) -> tuple[float, dict]:
     """Accuracy and curves of the paper's readout on top of frozen units."""
-    seen = features(units)
-    outputs = keras.Sequential(
-        [
-            keras.Input((units.units,)),
-            keras.layers.Dense(
-                10, activation="tanh", kernel_initializer="zeros"
-            ),
-        ]
+    loss = kh.PowerLoss(6, from_indices=True)
+    return experiment.read_out(
+        features(units), "tanh", loss, train, test, epochs, rate=3e-4
     )
-    # The units are frozen: once through them is enough for all epochs.
-    history = experiment.fit(
-        outputs,
-        kh.PowerLoss(6, from_indices=True),
-        *(
-            (seen.predict(images, batch_size=1000, verbose=0), labels)
-            for images, labels in (train, test)
-        ),
-        epochs,
-        rate=3e-4,
-    )
-    model = keras.Sequential([*seen.layers, *outputs.layers])
-    return experiment.accuracy(model, test), history
 
 
 def backpropagation(

@@ -87,8 +87,9 @@ class LearningMonitor(keras.callbacks.Callback):
     Args:
         data: Array of inputs of the model, or `(inputs, labels)` with class
             indices. Defaults to `None`, only what needs no data.
-        every: Integer >= 1, measures every so many epochs; in between the
-            logs repeat what was measured last. Defaults to `1`.
+        every: Integer >= 1, measures every so many epochs, and in the first
+            and the last; in between the logs repeat what was measured last.
+            Defaults to `1`.
         probe: Whether to fit a linear readout too. Defaults to `False`.
 
     Raises:
@@ -130,10 +131,13 @@ class LearningMonitor(keras.callbacks.Callback):
                 f"the layers {[layer.name for layer in self.model.layers]}"
             )
         self._measured: dict[str, float] = {}
+        self._first: int | None = None
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        if self._first is None:
+            self._first = epoch
         if self._is_due(epoch):
             self._before = {
                 layer.name: _kernel(layer)
@@ -155,10 +159,22 @@ class LearningMonitor(keras.callbacks.Callback):
                 for name, value in measured.items()
             }
         if logs is not None:
-            logs.update(self._measured)
+            logs.update(
+                {
+                    name: value
+                    for name, value in self._measured.items()
+                    if self._is_due(epoch) or name not in logs
+                }
+            )
 
     def _is_due(self, epoch: int) -> bool:
-        return epoch % self.every == 0 or not self._measured
+        """In the first epoch of a `fit`, every so many, and in the last."""
+        done = epoch + 1
+        return (
+            epoch == self._first
+            or done % self.every == 0
+            or done == self.params["epochs"]
+        )
 
     def _responses(
         self, layers: list[LocalLearningLayer]

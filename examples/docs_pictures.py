@@ -1,0 +1,203 @@
+"""Draws the pictures of the documentation's pages on the rules.
+
+    python examples/docs_pictures.py                    # all, in two minutes
+    python examples/docs_pictures.py --only delta       # one of them
+
+25 units learn the 8 x 8 digits of scikit-learn. Each picture changes one
+argument and leaves the others as they are. Above each panel: the value; below
+it, the measures of what the units learned.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+import keras_hebbian as kh
+
+IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "rules" / "images"
+UNITS = 25
+SIDE = 8
+COMPETING = {
+    "p": 2.0,
+    "k": 2,
+    "delta": 0.1,
+    "learning_rate": 0.04,
+    "kernel_initializer": keras.initializers.RandomUniform(0.0, 2.0, seed=1),
+}
+SPARSE = {
+    "sparsity": 0.03,
+    "learning_rate": 0.02,
+    "threshold_rate": 3.0,
+    "inhibition_rate": 5e-4,
+}
+
+
+def normal(scale: float) -> dict[str, Any]:
+    """An initializer of weights around 0."""
+    initializer = keras.initializers.RandomNormal(0.0, scale, seed=1)
+    return {"kernel_initializer": initializer}
+
+
+# What each picture varies: the title and the changed arguments of its panels.
+Panels = dict[str, dict[str, Any]]
+COMPETING_PICTURES: dict[str, Panels] = {
+    "delta": {f"delta = {x}": {"delta": x} for x in (0.0, 0.1, 0.4, 1.2)},
+    "k": {
+        f"k = {k}, delta = {delta}": {"k": k, "delta": delta}
+        for k, delta in ((2, 0.4), (4, 0.4), (4, 0.1), (16, 0.1))
+    },
+    "p": {f"p = {x}": {"p": x} for x in (1.5, 2.0, 3.0, 6.0)},
+    "init": {
+        **{f"normal, {x}": normal(x) for x in (0.02, 0.3, 1.0)},
+        "uniform, 0 to 2": {},
+    },
+    "rate": {
+        f"rate = {x}": {"learning_rate": x} for x in (0.002, 0.01, 0.04, 0.5)
+    },
+}
+SPARSE_PICTURES: dict[str, Panels] = {
+    "sparsity": {
+        f"sparsity = {x}": {"sparsity": x} for x in (0.005, 0.03, 0.1, 0.3)
+    },
+    "threshold_rate": {
+        f"threshold_rate = {x}": {"threshold_rate": x}
+        for x in (0.0, 0.02, 0.3, 3.0)
+    },
+    "inhibition_rate": {
+        f"inhibition_rate = {x}": {"inhibition_rate": x}
+        for x in (0.0, 0.0005, 0.5, 10.0)
+    },
+    "learning_rate": {
+        f"learning_rate = {x}": {"learning_rate": x}
+        for x in (0.0002, 0.002, 0.02, 1.0)
+    },
+}
+
+
+def prepared(images: np.ndarray) -> np.ndarray:
+    """Images of nearly equal norm, as thresholds need them."""
+    images = np.sqrt(images)
+    return 3 * images / np.linalg.norm(images, axis=1, keepdims=True) ** 0.6
+
+
+def learn(
+    layer: kh.LocalLearningLayer, images: np.ndarray, epochs: int
+) -> keras.Model:
+    """The model of a layer that learned."""
+    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
+    on_torch = keras.backend.backend() == "torch"  # which runs single steps
+    model.compile(steps_per_execution=1 if on_torch else 12)
+    model.fit(
+        images,
+        batch_size=20,
+        epochs=epochs,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    )
+    return model
+
+
+def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
+    """What a panel says of its units."""
+    layer = model.layers[0]
+    outputs = model.predict(images, verbose=0)
+    wins = np.bincount(outputs.argmax(axis=1), minlength=UNITS)
+    dead = f"{np.mean(wins == 0):.0%} never win"
+    if isinstance(layer, kh.LateralInhibitionSparse):
+        active = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)).mean()
+        return f"{dead}\nmean activity {active:.2g}"
+    kernel = layer.get_weights()[0]
+    norms = (np.abs(kernel) ** layer.p).sum(axis=0)
+    return f"{dead}\np-norms {norms.min():.2g} to {norms.max():.2g}"
+
+
+def mosaic(kernel: np.ndarray) -> np.ndarray:
+    """The units of a kernel side by side, a blank pixel between them."""
+    per_row = round(UNITS**0.5)
+    tiles = np.pad(
+        kernel.T.reshape(UNITS, SIDE, SIDE),
+        ((0, 0), (1, 0), (1, 0)),
+        constant_values=np.nan,
+    )
+    rows = tiles.reshape(per_row, per_row, SIDE + 1, SIDE + 1)
+    return rows.swapaxes(1, 2).reshape(per_row * (SIDE + 1), -1)
+
+
+def draw(panels: dict[str, tuple[np.ndarray, str]], path: pathlib.Path) -> None:
+    """One row of panels: a title, the weights, the measures."""
+    figure = Figure(figsize=(8.4, 2.9), layout="constrained")
+    for axes, (title, (kernel, text)) in zip(
+        figure.subplots(1, len(panels)), panels.items(), strict=True
+    ):
+        largest = np.abs(kernel).max()
+        signed = kernel.min() < 0
+        axes.imshow(
+            mosaic(kernel),
+            cmap="RdBu_r" if signed else "Greys",
+            vmin=-largest if signed else 0,
+            vmax=largest,
+            interpolation="nearest",
+        )
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel(text, fontsize=9)
+        axes.set(xticks=[], yticks=[])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100, pil_kwargs={"optimize": True})
+
+
+def picture(
+    make: Callable[..., kh.LocalLearningLayer],
+    given: dict[str, Any],
+    panels: Panels,
+    data: tuple[np.ndarray, np.ndarray],
+    epochs: int,
+) -> dict[str, tuple[np.ndarray, str]]:
+    """What the units of each panel learned, and its measures."""
+    drawn = {}
+    for title, changed in panels.items():
+        keras.utils.set_random_seed(0)
+        model = learn(make(UNITS, **{**given, **changed}), data[0], epochs)
+        kernel = model.layers[0].get_weights()[0]
+        drawn[title] = kernel, measures(model, *data)
+        print(title, drawn[title][1].replace("\n", ", "), sep=": ", flush=True)
+    return drawn
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The pictures, with the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    pictures = {**COMPETING_PICTURES, **SPARSE_PICTURES}
+    parser.add_argument("--only", nargs="+", choices=pictures)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--output", type=pathlib.Path, default=IMAGES)
+    args = parser.parse_args(arguments)
+    (images, labels), _ = kh.datasets.load_data("digits")
+    images = images.reshape(len(images), -1)
+    for name in args.only or pictures:
+        panels = pictures[name]
+        if name in COMPETING_PICTURES:
+            drawn = picture(
+                kh.HebbianCompetitive,
+                COMPETING,
+                panels,
+                (images, labels),
+                args.epochs,
+            )
+        else:
+            drawn = picture(
+                kh.LateralInhibitionSparse,
+                {**SPARSE, "activation": "linear"},
+                panels,
+                (prepared(images), labels),
+                args.epochs,
+            )
+        draw(drawn, args.output / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

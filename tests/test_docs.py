@@ -1,0 +1,157 @@
+"""The documentation: its code runs, its site builds, its links lead there."""
+
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import keras
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+import keras_hebbian as kh
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+MARKDOWN = Sybil([PythonCodeBlockParser(), SkipParser()])
+WITH_CODE = [
+    page for page in sorted(DOCS.rglob("*.md")) if "```py" in page.read_text()
+]
+
+
+@pytest.mark.filterwarnings("ignore:.* units won no sample:UserWarning")
+@pytest.mark.parametrize(
+    "page", WITH_CODE, ids=lambda page: str(page.relative_to(DOCS))
+)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    """From top to bottom, as a reader would copy it, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    policy = keras.config.dtype_policy()
+    try:
+        for example in MARKDOWN.parse(page).examples():
+            try:
+                example.evaluate()
+            except unittest.SkipTest:
+                continue
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def found_public():
+    """All that a user may call: classes, and functions of public modules."""
+    for name in kh.__all__:
+        value = getattr(kh, name)
+        if not inspect.ismodule(value):
+            yield value
+            continue
+        for inner, found in inspect.getmembers(value, inspect.isfunction):
+            at_home = found.__module__.startswith(value.__name__)
+            if at_home and not inner.startswith("_"):
+                yield found
+
+
+PUBLIC = list(dict.fromkeys(found_public()))
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=lambda x: x.__name__)
+def test_every_public_object_is_in_the_reference(public):
+    pages = (DOCS / "reference").glob("*.md")
+    documented = re.findall(
+        r"^::: (\S+)$", "\n".join(page.read_text() for page in pages), re.M
+    )
+    assert sum(each.endswith(f".{public.__name__}") for each in documented) == 1
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=lambda x: x.__name__)
+def test_every_public_object_has_an_example(public):
+    if public is kh.Rate:
+        public = kh.LocalLearningLayer  # whose example declares a rate
+    assert "\n>>> " in inspect.getdoc(public)
+
+
+def test_the_pictures_of_the_rules_are_drawn(tmp_path):
+    script = ROOT / "examples" / "docs_pictures.py"
+    subprocess.run(
+        [sys.executable, script, "--only=init", "--epochs=1", "--output=."],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    assert (tmp_path / "init.png").stat().st_size > 1000
+
+
+class Page(HTMLParser):
+    """What a page links to, what it loads, and its anchors."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.loads, self.anchors = set(), set(), set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.anchors |= {given[x] for x in ("id", "name") if given.get(x)}
+        if tag == "a" and given.get("href"):
+            self.links.add(given["href"])
+        if tag == "link" and given.get("rel") not in ("canonical", "next"):
+            self.loads.add(given.get("href"))
+        if given.get("src"):
+            self.loads.add(given["src"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages of the built site, by their path."""
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return {
+        path: Page(path)
+        for path in folder.rglob("*.html")
+        if path.name != "404.html"  # whose links start at the root
+    }
+
+
+def test_the_site_fetches_nothing_from_elsewhere(site):
+    loaded = {url for page in site.values() for url in page.loads}
+    assert not {url for url in loaded if urlsplit(url).netloc}
+
+
+def test_links_and_pictures_of_the_site_are_there(site):
+    missing = []
+    for path, page in site.items():
+        for url in page.links | page.loads:
+            parts = urlsplit(url)
+            if parts.scheme or parts.netloc:
+                continue
+            target = path
+            if parts.path:
+                target = (path.parent / unquote(parts.path)).resolve()
+            if target.is_dir():
+                target /= "index.html"
+            anchor = unquote(parts.fragment)
+            known = site[target].anchors if target in site else {anchor}
+            if not target.exists() or (anchor and anchor not in known):
+                missing.append(f"{path.name}: {url}")
+    assert not missing
+
+
+def test_formulas_of_the_site_are_formulas(site):
+    """None is left as LaTeX, and those that should be there are."""
+    for path, page in site.items():
+        text = path.read_text()
+        assert "$$" not in text, path
+        if path.name in ("competing.html", "lateral-inhibition.html"):
+            assert text.count("<math") > 10, page
