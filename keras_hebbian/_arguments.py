@@ -1,17 +1,18 @@
 """Checks of constructor arguments, with one wording for all of them."""
 
-import math
 import numbers
 from collections.abc import Sequence
 from typing import Any
+
+LARGEST = {"integer": 2**31 - 1, "number": 2.0**127}  # int32, float32
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """`value` as an `int`, or a `ValueError` that names the argument."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < minimum:
+    if not whole or not minimum <= value <= LARGEST["integer"]:
         raise ValueError(
-            f"Expected `{name}` to be an integer >= {minimum}. "
+            f"Expected `{name}` to be an integer >= {minimum} within int32. "
             f"Received: {name}={value!r}"
         )
     return int(value)
@@ -20,10 +21,10 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
 def check_real(name: str, value: Any, minimum: float) -> float:
     """`value` as a `float`, or a `ValueError` that names the argument."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value < minimum:
+    if not real or not minimum <= value <= LARGEST["number"]:
         raise ValueError(
-            f"Expected `{name}` to be a finite number >= {minimum}. "
-            f"Received: {name}={value!r}"
+            f"Expected `{name}` to be a finite number >= {minimum} within "
+            f"float32. Received: {name}={value!r}"
         )
     return float(value)
 

@@ -18,10 +18,10 @@ def rectified_power(
     """`max(x, 0)^power`, elementwise.
 
     Large powers let the units with the strongest response decide. They also
-    spread the outputs over many orders of magnitude: keep the inputs near 1,
-    with inputs of unit norm (`keras.layers.UnitNormalization`) and units that
-    have converged, or bring the outputs to one scale
-    (`keras.layers.BatchNormalization`).
+    spread the outputs over many orders of magnitude: bring the inputs to one
+    scale before, each sample with
+    `keras.layers.RMSNormalization(trainable=False)` or each unit with
+    `keras.layers.Normalization`.
 
     Formula:
 

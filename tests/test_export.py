@@ -1,15 +1,22 @@
-"""SavedModels, loaded by TensorFlow in a process without this package."""
+"""Exported models, each run by its own runtime, equal the live ones."""
 
+import pathlib
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import keras_hebbian as kh
+from public_classes import UNITS, found_layers, ready
 
-pytest.importorskip("tensorflow")
+# What runtimes and converters start may fork a process.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
+BACKEND = keras.backend.backend()
+IMAGES = np.random.default_rng(1).random((9, UNITS), dtype="float32")
 
 SERVE = """
 import sys
@@ -17,43 +24,226 @@ import numpy as np
 import tensorflow as tf
 
 folder = sys.argv[1]
-served = tf.saved_model.load(folder + "/served")
 images = np.load(folder + "/images.npy")
-first = served.serve(images[:7]).numpy()
-outputs = served.serve(images).numpy()
-np.testing.assert_array_equal(first, served.serve(images[:7]).numpy())
-np.save(folder + "/outputs.npy", outputs)
+for name in sys.argv[2:]:
+    served = tf.saved_model.load(folder + "/" + name)
+    first = served.serve(images[:7]).numpy()
+    outputs = served.serve(images).numpy()
+    np.testing.assert_array_equal(first, served.serve(images[:7]).numpy())
+    np.save(folder + "/" + name + ".npy", outputs)
 assert "keras_hebbian" not in sys.modules
 """
 
-LAYERS = {
-    "competing": lambda: kh.HebbianCompetitive(20, activation="relu"),
-    "sparse": lambda: kh.LateralInhibitionSparse(20, sparsity=0.05),
+
+def one_layer(public):
+    return keras.Sequential([keras.Input((UNITS,)), ready(public)])
+
+
+def readout():
+    layers = [ready(kh.HebbianCompetitive), kh.RectifiedPower(2)]
+    dense = keras.layers.Dense(3, activation="tanh")
+    return keras.Sequential([keras.Input((UNITS,)), *layers, dense])
+
+
+def winner_classifier():
+    units = kh.HebbianSequential(
+        [keras.Input((UNITS,)), ready(kh.LateralInhibitionSparse)]
+    )
+    units.compile()
+    units.fit(IMAGES, verbose=0)
+    classifier = ready(kh.WinnerClassifier)
+    return keras.Sequential([keras.Input((UNITS,)), *units.layers, classifier])
+
+
+MODELS = {
+    **{x.__name__: lambda x=x: one_layer(x) for x in found_layers()},
+    "readout": readout,
+    "winner_classifier": winner_classifier,
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def make_model(name):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*won no sample")
+        model = MODELS[name]()
+    model(IMAGES)  # ONNX is made of models that have been called
+    return model
+
+
+def export(model, path, **arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the converters
+        model.export(path, verbose=False, **arguments)
+
+
+def assert_equal_to(model, run):
+    """For batches of any size."""
+    expected = ops.convert_to_numpy(ops.stop_gradient(model(IMAGES)))
+    for batch in (len(IMAGES), 1, 4):
+        np.testing.assert_allclose(
+            run(IMAGES[:batch]), expected[:batch], rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras cannot")
+def test_saved_models_are_served_by_tensorflow_alone(tmp_path):
+    pytest.importorskip("tensorflow")
+    models = {name: make_model(name) for name in MODELS}
+    np.save(tmp_path / "images.npy", IMAGES)
+    for name, model in models.items():
+        export(model, tmp_path / name)
+    command = [sys.executable, "-c", SERVE, tmp_path, *MODELS]
+    subprocess.run(command, check=True)
+    for name, model in models.items():
+        np.testing.assert_allclose(
+            np.load(tmp_path / f"{name}.npy"),
+            model.predict(IMAGES, verbose=0),
+            rtol=0,
+            atol=1e-5,
+        )
+
+
+# The converter of JAX fails on a fractional power of a free batch.
+FIXED_BATCH = {"RectifiedPower"} if BACKEND == "jax" else set()
+
+
+@every_model
+def test_onnx_runs_it(tmp_path, name):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip(
+        {"tensorflow": "tf2onnx", "jax": "jax2onnx"}.get(BACKEND, "onnx")
+    )
+    if name in FIXED_BATCH:
+        pytest.skip("the converter fails on a fractional power")
+    model = make_model(name)
+    path = str(tmp_path / "model.onnx")
+    export(model, path, format="onnx")
+    session = runtime.InferenceSession(path)
+    (given,) = session.get_inputs()
+    assert_equal_to(model, lambda x: session.run(None, {given.name: x})[0])
+
+
+@every_model
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="needs a converter")
+def test_litert_runs_it(tmp_path, name):
+    runtime = pytest.importorskip("ai_edge_litert.interpreter")
+    model = make_model(name)
+    path = str(tmp_path / "model.tflite")
+    export(model, path, format="litert")
+    interpreter = runtime.Interpreter(path)
+    (given,) = interpreter.get_input_details()
+    (result,) = interpreter.get_output_details()
+
+    def run(images):
+        interpreter.resize_tensor_input(given["index"], images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(result["index"])
+
+    assert_equal_to(model, run)
+
+
+@every_model
+@pytest.mark.skipif(BACKEND == "jax", reason="OpenVINO cannot")
+def test_openvino_runs_it(tmp_path, name):
+    openvino = pytest.importorskip("openvino")
+    model = make_model(name)
+    path = str(tmp_path / "model.xml")
+    export(model, path, format="openvino")
+    # By default it rounds to bfloat16 where the processor has it.
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(path, "CPU", precise)
+    assert_equal_to(model, lambda x: compiled(x)[0])
+
+
+@every_model
+@pytest.mark.skipif(BACKEND != "torch", reason="needs torch")
+def test_torch_runs_it(tmp_path, name):
+    import torch
+
+    model = make_model(name)
+    path = str(tmp_path / "model.pt2")
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    export(model, path, format="torch", dynamic_shapes={0: batch})
+    program = torch.export.load(path).module()
+    assert_equal_to(
+        model, lambda x: program(torch.from_numpy(x)).detach().numpy()
+    )
+
+
+REFUSED = {
+    "tensorflow": [("torch", ".pt2", "requires PyTorch")],
+    "jax": [
+        ("torch", ".pt2", "requires PyTorch"),
+        ("litert", ".tflite", "requires TensorFlow or PyTorch"),
+        ("openvino", ".xml", "unsupported operations|XlaCallModule"),
+    ],
+    "torch": [("tf_saved_model", "", "dynamic_shapes")],
 }
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "torch",
-    reason="Keras exports SavedModels from TensorFlow and JAX",
-)
-@pytest.mark.filterwarnings("ignore:.*won no sample")
-@pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("classify", [False, True])
-def test_a_saved_model_serves_the_same(
-    tmp_path, digits, digit_labels, kind, classify
-):
-    model = kh.HebbianSequential([keras.Input((64,)), LAYERS[kind]()])
-    model.compile()
-    model.fit(digits, verbose=0)
-    if classify:
-        classifier = kh.WinnerClassifier(10)
-        activations = model.predict(digits, verbose=0)
-        classifier.adapt(activations, digit_labels)
-        model = keras.Sequential([*model.layers, classifier])
-    expected = model.predict(digits[:50], verbose=0)
-    model.export(tmp_path / "served", verbose=False)
-    np.save(tmp_path / "images.npy", digits[:50])
-    subprocess.run([sys.executable, "-c", SERVE, tmp_path], check=True)
+@pytest.mark.parametrize(("kind", "suffix", "message"), REFUSED[BACKEND])
+def test_what_keras_cannot_export_it_refuses(tmp_path, kind, suffix, message):
+    if kind == "openvino":
+        pytest.importorskip("openvino")
+    if kind == "tf_saved_model":
+        pytest.importorskip("tensorflow")
+    model = make_model("HebbianCompetitive")
+    with pytest.raises(Exception, match=message):
+        export(model, str(tmp_path / f"model{suffix}"), format=kind)
+
+
+# TensorFlow 2.21 cannot read the `top_k` that JAX 0.10 writes.
+LEARNS_ON = {
+    "tensorflow": [kh.HebbianCompetitive, kh.LateralInhibitionSparse],
+    "jax": [kh.LateralInhibitionSparse],
+    "torch": [],
+}
+
+
+@pytest.mark.parametrize("public", LEARNS_ON[BACKEND])
+def test_an_exported_model_can_learn_on(tmp_path, public):
+    tf = pytest.importorskip("tensorflow")
+    model = one_layer(public)
+    signature = [keras.InputSpec(shape=(None, UNITS), dtype="float32")]
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, training in (("serve", False), ("learn", True)):
+        archive.add_endpoint(
+            name,
+            lambda x, training=training: model(x, training=training),
+            input_signature=signature,
+        )
+    archive.write_out(str(tmp_path / "served"), verbose=False)
+
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    before = served.serve(IMAGES).numpy()
     np.testing.assert_allclose(
-        np.load(tmp_path / "outputs.npy"), expected, rtol=0, atol=1e-5
+        before, model.predict(IMAGES, verbose=0), rtol=1e-5
     )
+    for start in range(0, 9, 3):
+        batch = tf.constant(IMAGES[start : start + 3])
+        served.learn(batch)
+        model(batch.numpy(), training=True)
+    after = served.serve(IMAGES).numpy()
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(
+        after, model.predict(IMAGES, verbose=0), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="runs TensorFlow")
+def test_the_example_serves_digits_over_http(tmp_path):
+    script = pathlib.Path(__file__).parent.parent / "examples" / "serve.py"
+    process = subprocess.run(
+        [sys.executable, script, "--epochs=20", "--units=40"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    (line,) = (x for x in process.stdout.splitlines() if "over HTTP" in x)
+    assert float(line.rsplit(maxsplit=1)[-1].rstrip("%")) > 75

@@ -1,19 +1,60 @@
+import os
 import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
+
+HERE = pathlib.Path(__file__).parent
+BACKEND = keras.backend.backend()
+
+
+def run(*command, **environment):
+    return subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def difference(script, *arguments):
+    """The largest difference of a weight that a script prints."""
+    process = run(HERE / script, *arguments)
+    assert process.returncode == 0, process.stderr
+    return float(process.stdout.split()[-1])
 
 
 @pytest.mark.parametrize("kind", ["competing", "sparse"])
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_replicas_equal_one_device_with_the_global_batch(replicas, kind):
-    script = pathlib.Path(__file__).with_name("replicated.py")
-    process = subprocess.run(
-        [sys.executable, script, str(replicas), kind],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    assert float(process.stdout.split()[-1]) < 1e-9
+    assert difference("replicated.py", str(replicas), kind) < 1e-9
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="workers are machines there")
+def test_two_workers_equal_one_device_with_the_global_batch():
+    assert difference("replicated_trainer.py") < 1e-9
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="Keras shards layers on JAX")
+def test_units_spread_over_devices_learn_the_same():
+    assert difference("replicated_trainer.py") < 1e-9
+
+
+UNEVEN = """
+import keras, numpy as np, keras_hebbian as kh
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+model = kh.HebbianSequential([keras.Input((6,)), kh.HebbianCompetitive(4)])
+model.compile()
+model.fit(np.ones((10, 6)), batch_size=10, verbose=0)
+"""
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="others split it unevenly")
+def test_a_batch_that_jax_cannot_split_evenly_is_refused():
+    flags = "--xla_force_host_platform_device_count=4"
+    process = run("-c", UNEVEN, XLA_FLAGS=flags)
+    assert process.returncode != 0
+    assert "should evenly divide the shape" in process.stderr

@@ -85,7 +85,8 @@ class HebbianCompetitive(LocalLearningLayer):
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
             samples. Integers are cast to the compute dtype.
         training: Whether the layer learns from `inputs`. It learns nothing
-            from a batch with an infinite or undefined value.
+            from a batch with an infinite or undefined value, or whose update
+            would overflow.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -176,6 +177,14 @@ class HebbianCompetitive(LocalLearningLayer):
         if self.kernel_constraint is not None:
             kernel = self.kernel_constraint(kernel)
         return {"kernel": kernel}
+
+    def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
+        """Whether the new kernel is finite, a scalar.
+
+        An input that is not finite, or a step that overflows, spoils all
+        weights: one row tells of them.
+        """
+        return ops.isfinite(ops.sum(learned["kernel"][0]))
 
     def report(self) -> dict[str, Tensor]:
         """`converged`: the share of units whose `sum_i |W[i, u]|^p` lies

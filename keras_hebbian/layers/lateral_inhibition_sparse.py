@@ -94,7 +94,8 @@ class LateralInhibitionSparse(LocalLearningLayer):
         inputs: Tensor of rank >= 2, `(..., inputs)`, non-negative. All axes
             but the last are samples. Integers are cast to the compute dtype.
         training: Whether the layer learns from `inputs`. It learns nothing
-            from a batch with a negative, infinite or undefined value.
+            from a batch with a negative, infinite or undefined value, or whose
+            update would overflow.
 
     Input shape:
         `(batch, ..., inputs)`

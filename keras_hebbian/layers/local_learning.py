@@ -66,7 +66,8 @@ class LocalLearningLayer(keras.layers.Layer):
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
             samples. Integers are cast to the compute dtype.
         training: Whether the layer learns from `inputs`. A batch that is not
-            usable is counted in `skipped` and teaches nothing.
+            usable, or whose update would overflow, is counted in `skipped`
+            and teaches nothing.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -132,6 +133,15 @@ class LocalLearningLayer(keras.layers.Layer):
         """
         return ops.all(ops.isfinite(inputs))
 
+    def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
+        """Whether a batch was usable and the new weights are finite, a scalar.
+
+        Otherwise the batch leaves the state as it was. Sums are the cheapest
+        witness: one that overflows is of weights that are lost anyway.
+        """
+        total = sum(ops.sum(value) for value in learned.values())
+        return ops.logical_and(self.usable(inputs), ops.isfinite(total))
+
     def report(self) -> dict[str, Tensor]:
         """Scalars that say how learning goes, from the weights alone.
 
@@ -192,9 +202,9 @@ class LocalLearningLayer(keras.layers.Layer):
                 "Expected inputs of rank >= 2, `(batch, ..., inputs)`. "
                 f"Received: input_shape={input_shape}"
             )
-        if input_shape[-1] is None:
+        if not input_shape[-1]:
             raise ValueError(
-                "Expected inputs with a known last dimension. "
+                "Expected inputs with a known last dimension >= 1. "
                 f"Received: input_shape={input_shape}"
             )
         self.input_spec = keras.layers.InputSpec(
@@ -239,8 +249,8 @@ class LocalLearningLayer(keras.layers.Layer):
             name: ops.cast(rate, dtype) for name, rate in self.rates.items()
         }
         learned = self.learn(inputs, response, state, rates)
-        unusable = 1 - ops.cast(self.usable(inputs), "int32")
-        skip = sum_over_replicas(unusable) > 0
+        unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
+        skip = sum_over_replicas(unsound) > 0
         for name, value in learned.items():
             getattr(self, name).assign(ops.where(skip, state[name], value))
         skipped = ops.cast(skip, "int32")
@@ -259,9 +269,11 @@ class LocalLearningLayer(keras.layers.Layer):
         except TypeError:  # a traced tensor has no values yet
             return
         if not usable:
+            # In NumPy, because on JAX a minimum may pass over NaN.
+            values = ops.convert_to_numpy(ops.cast(inputs, "float32"))
             raise ValueError(
                 f"Expected {self.learns_from} inputs of {self.name}. Received: "
-                f"values from {ops.min(inputs)} to {ops.max(inputs)}"
+                f"values from {values.min()} to {values.max()}"
             )
 
     @property

@@ -15,9 +15,9 @@ class RectifiedPower(keras.layers.Layer):
 
     The step from competing units to a readout: large powers let the units with
     the strongest response decide. They also spread the outputs over many
-    orders of magnitude, so follow it with
-    `keras.layers.BatchNormalization(center=False, scale=False)`, or give the
-    units inputs of unit norm (`keras.layers.UnitNormalization`).
+    orders of magnitude: bring the inputs to one scale before, each sample with
+    `keras.layers.RMSNormalization(trainable=False)` or each unit with
+    `keras.layers.Normalization`.
 
     Formula:
 

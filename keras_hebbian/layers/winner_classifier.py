@@ -177,10 +177,23 @@ class WinnerClassifier(keras.layers.Layer):
                 f"Expected `adapt` to be called before {self.name} is used. "
                 "Received: a call on a layer without votes"
             )
-        votes = ops.cast(self.votes, self.compute_dtype)
+        votes = self.votes.value  # in float32, where float16 would overflow
         total = ops.sum(votes, axis=-1)  # (units,)
-        winner = ops.argmax(ops.where(total > 0, inputs, -np.inf), axis=-1)
-        return ops.take(votes / total[:, None], winner, axis=0)
+        shares = ops.cast(
+            votes / ops.clip(total, 1, np.inf)[:, None], self.compute_dtype
+        )
+        rivals = ops.where(total > 0, inputs, -np.inf)
+        # The first of the largest; `argmax` fits neither ONNX nor LiteRT.
+        units = self.votes.shape[0]
+        winner = ops.min(
+            ops.where(
+                rivals == ops.max(rivals, axis=-1, keepdims=True),
+                np.arange(units, dtype="int32"),
+                units - 1,
+            ),
+            axis=-1,
+        )
+        return ops.take(shares, winner, axis=0)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]

@@ -88,6 +88,7 @@ def step(
     kernel: Tensor, direction: Tensor, rate: Tensor, precision: float
 ) -> Tensor:
     """`W + rate * D / max(max |D|, precision)`: no weight moves by more than
-    `rate`."""
+    `rate`. Where one would overflow, all weights become NaN."""
     largest = ops.max(ops.abs(direction), initial=precision)
-    return kernel + direction * (rate / largest)
+    finite = largest < float("inf")
+    return kernel + direction * ops.where(finite, rate / largest, float("nan"))

@@ -101,7 +101,8 @@ def step(
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
     kernel = state.kernel * factor
-    kernel = ops.where(kernel > precision, kernel, ops.zeros_like(kernel))
+    # What is undefined stays so, and tells of the overflow.
+    kernel = ops.where(kernel <= precision, ops.zeros_like(kernel), kernel)
     threshold = state.threshold + rates.threshold * added.threshold
     inhibition = state.inhibition + rates.inhibition * added.inhibition
     if non_negative:

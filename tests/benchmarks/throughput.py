@@ -77,13 +77,15 @@ def fit_arguments(case: Case, images: np.ndarray, tuned: bool) -> dict:
     return {"x": dataset.prefetch(4), "shuffle": False}
 
 
-def make_model(case: Case, tuned: bool) -> keras.Model:
+def make_model(
+    case: Case, tuned: bool, change: Callable[[type], type] = lambda x: x
+) -> keras.Model:
     kind = (
         kh.HebbianCompetitive
         if "p" in case.layer
         else kh.LateralInhibitionSparse
     )
-    layer = kind(case.units, **case.layer)
+    layer = change(kind)(case.units, **case.layer)
     model = kh.HebbianSequential([keras.Input((case.inputs,)), layer])
     steps = 100 if tuned else case.steps_per_execution
     model.compile(

@@ -1,0 +1,271 @@
+"""Bad days: whatever comes in, the state stays finite and the user is told."""
+
+import pathlib
+import threading
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+import keras_hebbian as kh
+import memory
+from public_classes import arguments, found, required
+
+LAYERS = {
+    "competing": kh.HebbianCompetitive,
+    "competing_p2": lambda units, **a: kh.HebbianCompetitive(units, p=2, **a),
+    "sparse": kh.LateralInhibitionSparse,
+    "sequential": lambda units, **a: kh.LateralInhibitionSparse(
+        units, update="sequential", **a
+    ),
+}
+every_layer = pytest.mark.parametrize("kind", LAYERS)
+
+
+def model_of(kind, units=6, inputs=5, **given):
+    layer = LAYERS[kind](units, **given)
+    model = kh.HebbianSequential([keras.Input((inputs,)), layer])
+    model.compile()
+    return model
+
+
+def state_of(layer):
+    return {
+        name: ops.convert_to_numpy(weight.value).copy()
+        for name, weight in layer.state.items()
+    }
+
+
+def images(count=12, inputs=5):
+    return np.random.default_rng(0).random((count, inputs), dtype="float32")
+
+
+BAD_DAYS = {
+    "an absurd rate": ({"learning_rate": 1e30}, images()),
+    "the largest rate": ({"learning_rate": 1e38}, images()),
+    "large inputs": ({}, images() * 1e30),
+    "the largest inputs": ({}, images() * 3e38),
+    "tiny inputs": ({}, images() * 1e-30),
+    "the tiniest inputs": ({}, images() * 1e-44),
+    "constant images": ({}, np.ones((12, 5), "float32")),
+    "black images": ({}, np.zeros((12, 5), "float32")),
+    "a single sample": ({}, images(1)),
+    "more units than samples": ({"units": 40}, images(3)),
+    "one input": ({}, images(12, 1)),
+}
+
+
+@every_layer
+@pytest.mark.parametrize("day", BAD_DAYS)
+def test_a_bad_day_leaves_finite_weights(kind, day):
+    given, data = BAD_DAYS[day]
+    given = {"units": 6, **given}
+    layer = LAYERS[kind](**given)
+    for batch in (data, data, data[:1], data, data):
+        layer(batch, training=True)
+    for weight in layer.get_weights():
+        assert np.isfinite(weight).all()
+    outputs = layer(np.ones_like(data))
+    assert not np.isnan(ops.convert_to_numpy(outputs)).any()
+
+
+OVERFLOWS = {
+    "competing": ({}, 3e38),
+    "competing_p2": ({}, 3e38),
+    "sparse": ({"threshold_rate": 1e38}, 1.0),
+    "sequential": ({"learning_rate": 1e38}, 1e6),
+}
+
+
+@every_layer
+def test_an_update_that_would_overflow_is_skipped(kind):
+    given, scale = OVERFLOWS[kind]
+    layer = LAYERS[kind](6, **given)
+    model = kh.HebbianSequential([keras.Input((5,)), layer])
+    model.compile()
+    before = state_of(layer)
+    model.train_on_batch(images() * scale)
+    for name, value in before.items():
+        np.testing.assert_array_equal(state_of(layer)[name], value)
+    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
+
+
+def batches(data):
+    """Data whose values `fit` cannot see before the steps."""
+    return ((batch,) for batch in data)
+
+
+@every_layer
+def test_skipped_batches_are_logged_and_warned_of_once(kind):
+    model = model_of(kind)
+    data = np.stack([images(), images(), images()])
+    data[1, 3, 2] = np.nan
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        history = model.fit(
+            batches(np.tile(data, (4, 1, 1))),
+            steps_per_epoch=3,
+            epochs=4,
+            shuffle=False,
+            verbose=0,
+        ).history
+    assert history["skipped"] == [1, 1, 1, 1]
+    (message,) = (str(x.message) for x in told if x.category is UserWarning)
+    assert "learned nothing from 1 batches" in message
+    assert int(model.layers[0].skipped) == 4
+    # A second fit tells of its own batches only.
+    assert "skipped" not in model.fit(images(), verbose=0).history
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
+def test_a_standard_model_tells_of_skipped_batches_too():
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, kh.HebbianCompetitive(6, name="u")(inputs))
+    model.compile()
+    data = images()
+    data[0, 0] = np.inf
+    with pytest.warns(UserWarning, match="u learned nothing from 1 batches"):
+        history = model.fit(
+            data, batch_size=4, callbacks=[kh.SkippedBatches()], verbose=0
+        ).history
+    assert history["skipped"] == [1]
+
+
+def test_each_of_several_layers_tells_of_itself():
+    layers = [kh.HebbianCompetitive(6, name="low")]
+    layers.append(kh.LateralInhibitionSparse(3, name="high"))
+    model = kh.HebbianSequential([keras.Input((5,)), *layers])
+    model.compile()
+    with pytest.warns(UserWarning, match="high learned nothing"):
+        history = model.fit(images(), batch_size=4, verbose=0).history
+    assert history["low_skipped"] == [0]
+    assert history["high_skipped"] == [3]
+
+
+JUNK = [
+    None, True, -1, 0, 1, 2, 3, 5, 2.5, 0.5, 1e-30, 1e30, 1e300, 10**30,
+    float("nan"), float("inf"), -float("inf"), "", "batch", "relu", "zeros",
+    "sequential", "non_neg", [], (2,), {}, object(), np.float32(0.1),
+    np.int64(3), b"x", 1j,
+]  # fmt: skip
+SHAPES = [(1, 3), (5, 3), (2, 2, 3), (5, 1), (0, 3), (5, 0), (3,), ()]
+DTYPES = ["float16", "float32", "float64", "int8", "uint8", "int32", "bool"]
+SCALES = [0.0, 1.0, -1.0, 255.0, 1e-30, 1e30, np.nan, np.inf]
+
+
+@st.composite
+def constructor_arguments(draw, public):
+    """Arguments of which up to two are anything at all."""
+    names = list(arguments(public))
+    spoiled = draw(
+        st.sets(st.sampled_from(names), max_size=2) if names else st.just(())
+    )
+    given = {
+        name: draw(st.sampled_from(JUNK)) for name in names if name in spoiled
+    }
+    return {**required(public), **given}
+
+
+@st.composite
+def inputs(draw):
+    """Arrays, every second of which is as it should be."""
+    rng = np.random.default_rng(draw(st.integers(0, 3)))
+    if draw(st.booleans()):
+        return rng.random((5, 3), dtype="float32")
+    values = rng.random(draw(st.sampled_from(SHAPES)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of casts that overflow
+        values = values * draw(st.sampled_from(SCALES))
+        return values.astype(draw(st.sampled_from(DTYPES)))
+
+
+def is_moderate(values):
+    return bool(np.all(np.abs(np.asarray(values, "float64")) < 1e12))
+
+
+def use_layer(layer, values):
+    if hasattr(layer, "adapt"):
+        classes = np.zeros(values.shape[:-1], "int32")
+        layer.adapt(values, classes)
+    outputs = layer(values, training=True)
+    weights = layer.get_weights()
+    assert all(np.isfinite(weight).all() for weight in weights)
+    if is_moderate(values) and all(map(is_moderate, weights)):
+        assert not np.isnan(ops.convert_to_numpy(outputs)).any()
+
+
+def use_loss(loss, values):
+    values = np.atleast_1d(values)
+    value = ops.convert_to_numpy(loss(np.ones_like(values), values))
+    if values.size and is_moderate(values):
+        assert not np.isnan(value).any()
+
+
+def use(instance, values):
+    if isinstance(instance, keras.Layer) and not isinstance(
+        instance, keras.Model
+    ):
+        use_layer(instance, values)
+    elif isinstance(instance, keras.losses.Loss):
+        use_loss(instance, values)
+
+
+@pytest.mark.parametrize("public", found(), ids=lambda x: x.__name__)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_anything_is_either_right_or_refused(public):
+    outcomes = {"right": 0, "refused": 0}
+
+    @settings(max_examples=250, suppress_health_check=list(HealthCheck))
+    @given(constructor_arguments(public), inputs())
+    def throw(given_arguments, values):
+        try:
+            use(public(**given_arguments), values)
+        except (ValueError, TypeError):
+            outcomes["refused"] += 1
+        else:
+            outcomes["right"] += 1
+
+    throw()
+    assert outcomes["right"] > 0
+
+
+def test_thousands_of_steps_of_fit_keep_the_memory():
+    if not pathlib.Path("/proc/self/statm").exists():
+        pytest.skip("this system does not tell of its memory so")
+    # A leak of one small tensor in each step would be 1 MB.
+    assert memory.growth(warm_up=500, steps=2000) < 1e6
+
+
+@pytest.mark.parametrize("kind", ["competing", "sparse"])
+def test_two_models_learn_in_two_threads(kind):
+    def fit(model):
+        model.fit(
+            images(200),
+            batch_size=4,
+            epochs=3,
+            shuffle=False,
+            callbacks=[kh.LinearRateDecay()],
+            verbose=0,
+        )
+
+    def pair():
+        keras.utils.set_random_seed(1)
+        return [model_of(kind), model_of(kind, learning_rate=0.05)]
+
+    alone, together = pair(), pair()
+    for model in alone:
+        fit(model)
+    threads = [threading.Thread(target=fit, args=(m,)) for m in together]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(alone, together, strict=True):
+        for mine, its in zip(
+            one.get_weights(), other.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(mine, its)

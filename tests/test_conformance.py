@@ -1,0 +1,185 @@
+"""What every public class keeps to; a new one is covered by existing."""
+
+import inspect
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_hebbian as kh
+from public_classes import (
+    IMAGES,
+    UNITS,
+    arguments,
+    found,
+    found_layers,
+    make,
+    ready,
+)
+
+CONFIGURED = (keras.layers.Layer, keras.losses.Loss)
+by_name = {"ids": lambda x: x.__name__}
+every_class = pytest.mark.parametrize("public", found(), **by_name)
+every_layer = pytest.mark.parametrize("public", found_layers(), **by_name)
+every_local_layer = pytest.mark.parametrize(
+    "public", found(kh.LocalLearningLayer), **by_name
+)
+every_model = pytest.mark.parametrize("public", found(keras.Model), **by_name)
+
+
+def state_of(layer):
+    return [ops.convert_to_numpy(weight) for weight in layer.weights]
+
+
+def assert_equal(weights, others):
+    for mine, its in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def outputs_of(model, images=IMAGES):
+    return ops.convert_to_numpy(model(images))
+
+
+def test_something_is_found():
+    kinds = (keras.Layer, keras.Model, keras.losses.Loss)
+    assert all(found(kind) for kind in (*kinds, keras.callbacks.Callback))
+    assert len(found(kh.LocalLearningLayer)) >= 2
+
+
+@every_class
+def test_the_docstring_documents_the_signature(public):
+    documented = inspect.getdoc(public)
+    assert "\n>>> " in documented.partition("\nExample:\n")[2] or not (
+        inspect.signature(public).parameters
+    )
+    _, _, section = documented.partition("\nArgs:\n")
+    section = re.split(r"\n(?=\S)", section)[0]
+    listed = re.findall(r"^    (\w+): ", section, flags=re.MULTILINE)
+    if not issubclass(public, keras.Model):  # which has Keras's own
+        assert listed == list(arguments(public))
+    assert "\nRaises:\n" in documented or not listed
+
+
+@pytest.mark.parametrize(
+    "public", found(CONFIGURED, but=keras.Model), **by_name
+)
+def test_the_configuration_makes_an_equal_copy(public):
+    instance = make(public)
+    config = instance.get_config()
+    assert set(arguments(public)) - {"kwargs"} <= set(config)
+    assert public.from_config(config).get_config() == config
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(instance)
+    )
+    assert type(again) is public
+    assert again.get_config() == config
+
+
+@every_layer
+def test_files_keep_layers(public, tmp_path):
+    model = keras.Sequential([keras.Input((UNITS,)), ready(public)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(loaded.layers[0]) is public
+    assert_equal(state_of(loaded), state_of(model))
+    np.testing.assert_array_equal(outputs_of(loaded), outputs_of(model))
+
+
+class Subclassed(keras.Model):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+
+def functional(layer):
+    inputs = keras.Input((UNITS,))
+    return keras.Model(inputs, layer(inputs))
+
+
+@every_layer
+@pytest.mark.parametrize(
+    "wrap", [lambda x: keras.Sequential([x]), functional, Subclassed]
+)
+def test_works_in_every_kind_of_model(public, wrap):
+    layer = ready(public)
+    expected = outputs_of(layer)
+    model = wrap(layer)
+    np.testing.assert_allclose(
+        model.predict(IMAGES, verbose=0), expected, rtol=1e-5, atol=1e-6
+    )
+    assert expected.shape == layer.compute_output_shape(IMAGES.shape)
+    images = np.stack([IMAGES, IMAGES], axis=1)  # leading axes are samples
+    np.testing.assert_allclose(
+        outputs_of(layer, images)[:, 1], expected, rtol=1e-5, atol=1e-6
+    )
+
+
+@every_layer
+def test_inference_changes_nothing(public):
+    layer = ready(public)
+    before = state_of(layer)
+    model = keras.Sequential([layer])
+    model.predict(IMAGES, verbose=0)
+    layer(IMAGES)
+    if "training" in inspect.signature(layer.call).parameters:
+        layer(IMAGES, training=False)
+    assert_equal(state_of(layer), before)
+
+
+@every_local_layer
+def test_learns_in_training_and_a_frozen_layer_does_not(public):
+    layer = ready(public)
+    layer.trainable = False
+    before = state_of(layer)
+    layer(IMAGES, training=True)
+    assert_equal(state_of(layer), before)
+    layer.trainable = True
+    layer(IMAGES, training=True)
+    changed = dict(zip([x.name for x in layer.weights], before, strict=True))
+    for name in layer.state_names:
+        value = ops.convert_to_numpy(getattr(layer, name))
+        assert np.abs(value - changed[name]).max() > 0
+
+
+@every_local_layer
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_mixed_policy_learns_in_float32(public, policy):
+    layer = ready(public, dtype=policy)
+    before = state_of(layer)
+    outputs = layer(IMAGES, training=True)
+    narrow = policy.removeprefix("mixed_")
+    assert keras.backend.standardize_dtype(outputs.dtype) == narrow
+    assert {weight.dtype for weight in layer.weights} == {"float32", "int32"}
+    assert np.abs(state_of(layer)[0] - before[0]).max() > 0
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_mixed_policy_gives_nearly_the_same(public, policy):
+    layer, mixed = ready(public), ready(public, dtype=policy)
+    mixed.set_weights(layer.get_weights())
+    outputs = ops.convert_to_numpy(ops.cast(mixed(IMAGES), "float32"))
+    np.testing.assert_allclose(outputs, outputs_of(layer), atol=0.05)
+
+
+@every_model
+def test_models_learn_without_a_loss_and_are_saved(public, tmp_path):
+    layer = kh.HebbianCompetitive(UNITS)
+    if issubclass(public, keras.Sequential):
+        model = public([keras.Input((UNITS,)), layer])
+    else:
+        inputs = keras.Input((UNITS,))
+        model = public(inputs, layer(inputs))
+    model.compile()
+    before = layer.get_weights()[0]
+    model.fit(IMAGES, verbose=0)
+    assert np.abs(layer.get_weights()[0] - before).max() > 0
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert isinstance(loaded, public)
+    np.testing.assert_array_equal(outputs_of(loaded), outputs_of(model))
