@@ -5,6 +5,8 @@ from hypothesis import settings
 
 import keras_hebbian as kh
 
+collect_ignore = ["benchmarks"]  # programs, which find their own modules
+
 # The first call of anything compiles it.
 settings.register_profile("keras", deadline=None)
 settings.load_profile("keras")
