@@ -67,5 +67,5 @@ def test_winners_classify_as_well(digits, digit_labels, policy):
 
     # One of 1437 digits is 0.07 points; other winners are other units.
     full, mixed = accuracy("float32"), accuracy(policy)
-    assert mixed > 0.8
+    assert mixed > 0.6
     assert mixed == pytest.approx(full, abs=0.04)
