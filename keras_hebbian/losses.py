@@ -100,6 +100,10 @@ class PowerLoss(keras.losses.Loss):
     def _classes(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         """Where a class is the sample's, and where it is known not to be."""
         expected = tuple(y_pred.shape)
+        if not expected:
+            raise ValueError(
+                "Expected `y_pred` of shape (..., classes). Received: a scalar"
+            )
         if self.from_indices:
             expected = (*expected[:-1], 1)
         if len(y_true.shape) == len(expected) - 1 and expected[-1] == 1:

@@ -219,7 +219,7 @@ def use(instance, values):
 def test_anything_is_either_right_or_refused(public):
     outcomes = {"right": 0, "refused": 0}
 
-    @settings(max_examples=250, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1000, suppress_health_check=list(HealthCheck))
     @given(constructor_arguments(public), inputs())
     def throw(given_arguments, values):
         try:

@@ -149,6 +149,12 @@ def test_shapes_that_do_not_fit_are_refused(arguments, shape):
         kh.PowerLoss(**arguments)(np.zeros(shape), np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("from_indices", [False, True])
+def test_a_scalar_prediction_is_refused(from_indices):
+    with pytest.raises(ValueError, match=r"\(\.\.\., classes\)\. Received"):
+        kh.PowerLoss(from_indices=from_indices)(np.ones(()), np.ones(()))
+
+
 def test_one_output_takes_flat_labels():
     loss = kh.PowerLoss(2, targets="binary")
     assert float(loss(np.array([1, 0]), np.array([[0.5], [0.0]]))) == 0.125
