@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import keras_hebbian as kh
+from mnist_competitive import learn
 
 IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "rules" / "images"
 UNITS = 25
@@ -85,23 +86,6 @@ def prepared(images: np.ndarray) -> np.ndarray:
     return 3 * images / np.linalg.norm(images, axis=1, keepdims=True) ** 0.6
 
 
-def learn(
-    layer: kh.LocalLearningLayer, images: np.ndarray, epochs: int
-) -> keras.Model:
-    """The model of a layer that learned."""
-    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
-    model.compile(steps_per_execution=1 if on_torch else 12)
-    model.fit(
-        images,
-        batch_size=20,
-        epochs=epochs,
-        callbacks=[kh.LinearRateDecay()],
-        verbose=0,
-    )
-    return model
-
-
 def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
     """What a panel says of its units."""
     layer = model.layers[0]
@@ -161,7 +145,8 @@ def picture(
     drawn = {}
     for title, changed in panels.items():
         keras.utils.set_random_seed(0)
-        model = learn(make(UNITS, **{**given, **changed}), data[0], epochs)
+        layer = make(UNITS, **{**given, **changed})
+        model = learn(layer, data[0], epochs, batch_size=20, verbose=0)
         kernel = model.layers[0].get_weights()[0]
         drawn[title] = kernel, measures(model, *data)
         print(title, drawn[title][1].replace("\n", ", "), sep=": ", flush=True)

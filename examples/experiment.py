@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import joblib
 import keras
 import numpy as np
 
@@ -75,7 +76,7 @@ def main(
         "test_images": len(test[0]),
         "date": datetime.date.today().isoformat(),
         "backend": keras.backend.backend(),
-        "cpu_cores": len(os.sched_getaffinity(0)),
+        "cpu_cores": joblib.cpu_count(),
         "versions": {
             name: importlib.metadata.version(name)
             for name in ("keras", "keras-hebbian", "numpy")
@@ -151,6 +152,11 @@ def fit(
     return history.history
 
 
+def ten_outputs(activation: str) -> keras.layers.Dense:
+    """One output for each class, none of which starts saturated."""
+    return keras.layers.Dense(10, activation, kernel_initializer="zeros")
+
+
 def read_out(
     features: keras.Sequential,
     activation: str,
@@ -164,14 +170,8 @@ def read_out(
 
     Nothing moves below the outputs: once through it is enough for all epochs.
     """
-    outputs = keras.Sequential(
-        [
-            keras.Input(features.output_shape[1:]),
-            keras.layers.Dense(
-                10, activation=activation, kernel_initializer="zeros"
-            ),
-        ]
-    )
+    inputs = keras.Input(features.output_shape[1:])
+    outputs = keras.Sequential([inputs, ten_outputs(activation)])
     seen = (
         (features.predict(images, batch_size=1000, verbose=0), labels)
         for images, labels in (train, test)

@@ -12,20 +12,7 @@ import keras
 import experiment
 import keras_hebbian as kh
 from mnist_competitive import learn
-
-
-def model_of(units: keras.Layer) -> keras.Sequential:
-    """Competing units and the readout of the paper."""
-    return keras.Sequential(
-        [
-            units,
-            keras.layers.RMSNormalization(trainable=False),
-            kh.RectifiedPower(4.5),
-            keras.layers.Dense(
-                10, activation="tanh", kernel_initializer="zeros"
-            ),
-        ]
-    )
+from mnist_readout import powers
 
 
 def run(
@@ -39,7 +26,9 @@ def run(
         return kh.HebbianCompetitive(count, p=3, k=7, learning_rate=0.04)
 
     def fit(units: keras.Layer) -> tuple[float, dict]:
-        model = model_of(units)
+        model = keras.Sequential(
+            [units, *powers(), experiment.ten_outputs("tanh")]
+        )
         history = experiment.fit(
             model,
             loss,

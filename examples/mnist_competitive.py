@@ -20,7 +20,11 @@ UNITS = 100
 
 
 def learn(
-    layer: kh.LocalLearningLayer, images: np.ndarray, epochs: int
+    layer: kh.LocalLearningLayer,
+    images: np.ndarray,
+    epochs: int,
+    batch_size: int = 100,
+    verbose: str | int = "auto",
 ) -> kh.HebbianSequential:
     """A model of one layer that learned from flat images, without labels."""
     model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
@@ -28,9 +32,10 @@ def learn(
     model.compile(steps_per_execution=1 if on_torch else 20)
     model.fit(
         images,
-        batch_size=100,
+        batch_size=batch_size,
         epochs=epochs,
         callbacks=[kh.LinearRateDecay()],
+        verbose=verbose,
     )
     return model
 

@@ -20,17 +20,19 @@ REPORTED = {
 }
 
 
+def powers() -> list[keras.Layer]:
+    """What stands between the units and the readout."""
+    return [
+        keras.layers.RMSNormalization(trainable=False),
+        kh.RectifiedPower(4.5),
+    ]
+
+
 def features(units: kh.HebbianCompetitive) -> keras.Sequential:
     """What the readout sees of frozen units."""
     units.trainable = False
-    return keras.Sequential(
-        [
-            keras.Input((units.kernel.shape[0],)),
-            units,
-            keras.layers.RMSNormalization(trainable=False),
-            kh.RectifiedPower(4.5),
-        ]
-    )
+    inputs = keras.Input((units.kernel.shape[0],))
+    return keras.Sequential([inputs, units, *powers()])
 
 
 def readout(

@@ -1,8 +1,11 @@
-"""Checks of constructor arguments, with one wording for all of them."""
+"""Checks of arguments and of values, with one wording for all of them."""
 
 import numbers
 from collections.abc import Sequence
 from typing import Any
+
+from keras import KerasTensor as Tensor
+from keras import ops
 
 LARGEST = {"integer": 2**31 - 1, "number": 2.0**127}  # int32, float32
 
@@ -37,3 +40,21 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
             f"Received: {name}={value!r}"
         )
     return value
+
+
+def check_values(expected: str, values: Tensor, fit: Tensor) -> None:
+    """A `ValueError` if values that can be seen do not `fit`, a scalar.
+
+    Those of a traced tensor cannot be seen, and pass.
+    """
+    try:
+        fits = bool(fit)
+    except TypeError:  # a traced tensor has no values yet
+        return
+    if not fits:
+        # In NumPy, because on JAX a minimum may pass over NaN.
+        seen = ops.convert_to_numpy(ops.cast(values, "float32"))
+        raise ValueError(
+            f"Expected {expected}. Received: values from {seen.min()} to "
+            f"{seen.max()}"
+        )

@@ -6,7 +6,7 @@ import keras
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from keras_hebbian._arguments import check_choice, check_real
+from keras_hebbian._arguments import check_choice, check_real, check_values
 from keras_hebbian._powers import power as to_power
 
 TARGETS = {"bipolar": -1.0, "binary": 0.0}  # of the classes that are not meant
@@ -91,7 +91,8 @@ class PowerLoss(keras.losses.Loss):
         y_true = ops.convert_to_tensor(y_true)  # Keras leaves lists as lists
         y_pred = ops.convert_to_tensor(y_pred)
         meant, other = self._classes(y_true, y_pred)
-        self._refuse_unknown(y_true, meant | other)
+        kind = "class indices" if self.from_indices else "1 and -1 or 0"
+        check_values(f"labels of {kind}", y_true, ops.all(meant | other))
         rest = ops.where(other, TARGETS[self.targets], float("nan"))
         target = ops.cast(ops.where(meant, 1.0, rest), y_pred.dtype)
         distance = ops.abs(y_pred - target)
@@ -123,18 +124,6 @@ class PowerLoss(keras.losses.Loss):
         classes = ops.arange(y_pred.shape[-1], dtype=y_true.dtype)
         meant = y_true == classes
         return meant, ops.any(meant, axis=-1, keepdims=True) & ~meant
-
-    def _refuse_unknown(self, y_true: Tensor, known: Tensor) -> None:
-        try:
-            all_known = bool(ops.all(known))
-        except TypeError:  # a traced tensor has no values yet
-            return
-        if not all_known:
-            kind = "class indices" if self.from_indices else "1 and -1 or 0"
-            raise ValueError(
-                f"Expected labels of {kind}. Received: values from "
-                f"{ops.min(y_true)} to {ops.max(y_true)}"
-            )
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 from keras.optimizers import schedules
 
-from keras_hebbian._arguments import check_integer
+from keras_hebbian._arguments import check_integer, check_values
 from keras_hebbian._replicas import sum_over_replicas
 
 
@@ -264,17 +264,8 @@ class LocalLearningLayer(keras.layers.Layer):
         outside of a compiled step, and by `fit` on arrays.
         """
         inputs = ops.cast(inputs, self.compute_dtype)
-        try:
-            usable = bool(self.usable(inputs))
-        except TypeError:  # a traced tensor has no values yet
-            return
-        if not usable:
-            # In NumPy, because on JAX a minimum may pass over NaN.
-            values = ops.convert_to_numpy(ops.cast(inputs, "float32"))
-            raise ValueError(
-                f"Expected {self.learns_from} inputs of {self.name}. Received: "
-                f"values from {values.min()} to {values.max()}"
-            )
+        expected = f"{self.learns_from} inputs of {self.name}"
+        check_values(expected, inputs, self.usable(inputs))
 
     @property
     def state(self) -> dict[str, Any]:
