@@ -78,12 +78,32 @@ class SkippedBatches(keras.callbacks.Callback):
         return {layer: int(layer.skipped.numpy()) for layer in layers}
 
 
+class _Reports(SkippedBatches):
+    """Puts what the local layers report into the logs of an epoch.
+
+    In every step it would take up to a fifth of the time of the step, which
+    says only how many batches the first layer has learned from.
+    """
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if logs is not None:
+            logs.pop("iterations", None)
+            for name, value in _reports(self.model).items():
+                logs[name] = float(keras.ops.convert_to_numpy(value))
+        super().on_epoch_end(epoch, logs)
+
+
+def _reports(model: keras.Model) -> dict[str, Any]:
+    return collect(local_layers(model), lambda layer: layer.report())
+
+
 class _LocalTraining:
     """The training step of the models below.
 
     Compiled without a loss, a step is one forward pass in which the local
     layers learn: no tape, no optimizer. With a loss it is Keras's own step.
-    Either way the logs carry what the local layers report.
     """
 
     def fit(
@@ -106,7 +126,7 @@ class _LocalTraining:
         if isinstance(x, np.ndarray):
             self._refuse_unusable(x)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [SkippedBatches(), *keras.tree.flatten(callbacks)]
+            callbacks = [_Reports(), *keras.tree.flatten(callbacks)]
             callbacks = [each for each in callbacks if each is not None]
         return super().fit(
             x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
@@ -125,15 +145,15 @@ class _LocalTraining:
             for start in range(0, len(inputs), 1024):
                 first.refuse_unusable(inputs[start : start + 1024])
 
-    def _reports(self) -> dict[str, Any]:
-        return collect(local_layers(self), lambda layer: layer.report())
-
     def _step(self, data: Any, training: bool) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self(x, training=training)
         self._check_nothing_to_minimize()
         if all(metric.name == "loss" for metric in self.metrics):
-            return {} if training else self._reports()
+            if not training:
+                return _reports(self)
+            # Something, because on TensorFlow no step may be without logs.
+            return {"iterations": local_layers(self)[0].iterations.value}
         logs = self.compute_metrics(x, y, outputs, sample_weight)
         return {name: logs[name] for name in logs if name != "loss"}
 
@@ -152,12 +172,8 @@ class _LocalTraining:
 
         def train_step(self, state: Any, data: Any) -> Any:
             if self.loss is None:
-                logs, state = self._stateless_step(state, data, training=True)
-            else:
-                logs, state = super().train_step(state, data)
-            mapping = zip(self.non_trainable_variables, state[1], strict=True)
-            with keras.StatelessScope(state_mapping=list(mapping)):
-                return {**logs, **self._reports()}, state
+                return self._stateless_step(state, data, training=True)
+            return super().train_step(state, data)
 
         def test_step(self, state: Any, data: Any) -> Any:
             if self.loss is None:
@@ -188,10 +204,8 @@ class _LocalTraining:
 
         def train_step(self, data: Any) -> dict[str, Any]:
             if self.loss is None:
-                logs = self._step(data, training=True)
-            else:
-                logs = super().train_step(data)
-            return {**logs, **self._reports()}
+                return self._step(data, training=True)
+            return super().train_step(data)
 
         def test_step(self, data: Any) -> dict[str, Any]:
             if self.loss is None:
@@ -207,8 +221,9 @@ class HebbianModel(_LocalTraining, keras.Model):
     `compile()` without a loss, then `fit(x)`: each step is one forward pass in
     which the local layers learn, and nothing else. `compile(loss=...)` trains
     all other layers by backpropagation in the same `fit`. In both cases the
-    progress bar and the history show what the local layers report; with
-    several of them each name starts with the layer's own. `evaluate` returns
+    history and, at the end of an epoch, the progress bar show what the local
+    layers report; with several of them each name starts with the layer's own.
+    `evaluate` returns
     the compiled metrics, and without any what the local layers report.
 
     Example:
@@ -255,8 +270,9 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     `compile()` without a loss, then `fit(x)`: each step is one forward pass in
     which the local layers learn, and nothing else. `compile(loss=...)` trains
     all other layers by backpropagation in the same `fit`. In both cases the
-    progress bar and the history show what the local layers report; with
-    several of them each name starts with the layer's own. `evaluate` returns
+    history and, at the end of an epoch, the progress bar show what the local
+    layers report; with several of them each name starts with the layer's own.
+    `evaluate` returns
     the compiled metrics, and without any what the local layers report.
 
     Example:

@@ -167,9 +167,9 @@ class HebbianCompetitive(LocalLearningLayer):
             currents = ops.cast(response, kernel.dtype)
         else:
             currents = competitive.currents(inputs, kernel, self.p)
-        activity = competitive.compete(currents, self.k, self.delta)
+        units, drives = competitive.compete(currents, self.k)
         direction = sum_over_replicas(
-            competitive.direction(inputs, kernel, currents, activity)
+            competitive.direction(inputs, kernel, units, drives, self.delta)
         )
         kernel = competitive.step(
             kernel, direction, rates["learning_rate"], self.precision

@@ -225,11 +225,10 @@ class LocalLearningLayer(keras.layers.Layer):
             self.refuse_unusable(inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         learning = bool(training) and self.trainable
-        # A copy, because torch assigns in place what autograd still needs.
-        state = {
-            name: ops.copy(weight) if learning else weight.value
-            for name, weight in self.state.items()
-        }
+        state = {name: weight.value for name, weight in self.state.items()}
+        if learning and getattr(inputs, "requires_grad", False):
+            # torch assigns in place what autograd still needs.
+            state = {name: ops.copy(value) for name, value in state.items()}
         response = self.respond(inputs, state)
         if learning:
             self._learn_from(inputs, response, state)
@@ -251,8 +250,9 @@ class LocalLearningLayer(keras.layers.Layer):
         learned = self.learn(inputs, response, state, rates)
         unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
         skip = sum_over_replicas(unsound) > 0
-        for name, value in learned.items():
-            getattr(self, name).assign(ops.where(skip, state[name], value))
+        kept = ops.cond(skip, lambda: state, lambda: learned)
+        for name, value in kept.items():
+            getattr(self, name).assign(value)
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
         self.skipped.assign(self.skipped.value + skipped)

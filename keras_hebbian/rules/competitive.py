@@ -5,7 +5,7 @@ Symbols, all dimensionless, `b` a sample, `i` an input, `u` a unit:
 - `x[b, i]`: inputs, `(batch, inputs)`
 - `W[i, u]`: kernel, `(inputs, units)`
 - `I[b, u]`: currents, the drive that the competition ranks, `(batch, units)`
-- `g[b, u]`: activation of the learning rule, `(batch, units)`
+- `g[b, u]`: activation of the learning rule, for two units of a sample not 0
 - `D[i, u]`: direction of the update, `(inputs, units)`
 - `p`: Lebesgue norm to which the weights of a unit converge
 - `k`: rank of the unit that is pushed away
@@ -23,6 +23,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from keras_hebbian._powers import power
+from keras_hebbian._segments import sum_segments
 
 
 def dual(kernel: Tensor, p: float) -> Tensor:
@@ -52,35 +53,51 @@ def currents(inputs: Tensor, kernel: Tensor, p: float) -> Tensor:
     return ops.cast(products, kernel.dtype)  # (batch, units)
 
 
-def compete(currents: Tensor, k: int, delta: float) -> Tensor:
-    """`g`: 1 for the largest current of a sample, `-delta` for the k-th.
+def compete(currents: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The two units that learn from each sample, and what drives them.
 
-    Equation 10 of the paper; 0 for all other units.
+    First the unit with the largest current, then the one with the k-th.
+
+    Returns:
+        Indices of the units and their currents, both `(2, batch)`.
     """
-    units = currents.shape[-1]
-    _, ranked = ops.top_k(currents, k)  # (batch, k)
+    place = ops.arange(k)
     # XLA turns a slice of `top_k` into a full sort; a masked sum it does not.
-    rank = ops.arange(k, dtype=ranked.dtype)
-    first, last = (
-        ops.sum(ops.where(rank == place, ranked, 0), axis=-1)
-        for place in (0, k - 1)
+    drives, units = (
+        ops.stack(
+            [
+                ops.sum(ops.where(place == chosen, ranked, 0), axis=-1)
+                for chosen in (0, k - 1)
+            ]
+        )
+        for ranked in ops.top_k(currents, k)  # (batch, k)
     )
-    winner = ops.one_hot(first, units, dtype=currents.dtype)
-    rival = ops.one_hot(last, units, dtype=currents.dtype)
-    return winner - delta * rival  # (batch, units)
+    return units, drives
 
 
 def direction(
-    inputs: Tensor, kernel: Tensor, currents: Tensor, activity: Tensor
+    inputs: Tensor,
+    kernel: Tensor,
+    units: Tensor,
+    drives: Tensor,
+    delta: float,
 ) -> Tensor:
     """`D[i, u] = sum_b g[b, u] x[b, i] - (sum_b g[b, u] I[b, u]) W[i, u]`.
 
     Equation 3 of the paper, summed over the batch: the directions of the
-    parts of a batch add up to the direction of the whole.
+    parts of a batch add up to the direction of the whole. By equation 10, `g`
+    is 1 for the first of the `units` of a sample, `-delta` for the second and
+    0 for all others, so that the sums need no product with the batch.
     """
-    inputs = ops.cast(inputs, kernel.dtype)
-    hebbian = ops.transpose(inputs) @ activity  # (inputs, units)
-    decay = ops.sum(activity * currents, axis=0)  # (units,)
+    inputs = ops.transpose(ops.cast(inputs, kernel.dtype))
+    hebbian, decay = (
+        sum_segments(
+            ops.concatenate([winner, -delta * rival], axis=-1),
+            ops.reshape(units, (-1,)),
+            kernel.shape[-1],
+        )
+        for winner, rival in ((inputs, inputs), (drives[0], drives[1]))
+    )  # (inputs, units) and (units,)
     return hebbian - decay * kernel
 
 

@@ -37,31 +37,30 @@ def test_norms_are_sums_of_powers(p):
 
 
 @pytest.mark.parametrize(
-    ("k", "expected"),
-    [
-        (2, [[0, 1, -0.4, 0], [1, 0, 0, -0.4]]),
-        (3, [[-0.4, 1, 0, 0], [1, -0.4, 0, 0]]),
-        (4, [[0, 1, 0, -0.4], [1, 0, -0.4, 0]]),
-    ],
+    ("k", "rivals", "driven"),
+    [(2, [2, 3], [4, 2]), (3, [0, 1], [3, 1]), (4, [3, 2], [-1, 0])],
 )
-def test_winner_gains_and_kth_loses(k, expected):
+def test_the_largest_current_wins_and_the_kth_is_its_rival(k, rivals, driven):
     currents = np.array([[3, 9, 4, -1], [9, 1, 0, 2]], dtype="float32")
-    g = competitive.compete(ops.convert_to_tensor(currents), k, delta=0.4)
-    np.testing.assert_allclose(ops.convert_to_numpy(g), expected, rtol=1e-6)
+    units, drives = competitive.compete(ops.convert_to_tensor(currents), k)
+    np.testing.assert_array_equal(ops.convert_to_numpy(units), [[1, 0], rivals])
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(drives), [[9, 9], driven]
+    )
 
 
 def test_tied_units_do_not_share_a_place():
-    g = competitive.compete(ops.zeros((3, 5)), k=2, delta=0.4)
-    g = ops.convert_to_numpy(g)
-    np.testing.assert_allclose(np.sort(g)[:, [0, -1]], [[-0.4, 1.0]] * 3)
+    units, _ = competitive.compete(ops.zeros((3, 5)), k=2)
+    winners, rivals = ops.convert_to_numpy(units)
+    assert (winners != rivals).all()
 
 
 def direction(inputs, kernel, p, k, delta):
     inputs, kernel = map(ops.convert_to_tensor, (inputs, kernel))
     currents = competitive.currents(inputs, kernel, p)
-    activity = competitive.compete(currents, k, delta)
+    units, drives = competitive.compete(currents, k)
     return ops.convert_to_numpy(
-        competitive.direction(inputs, kernel, currents, activity)
+        competitive.direction(inputs, kernel, units, drives, delta)
     )
 
 
