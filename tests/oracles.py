@@ -36,7 +36,7 @@ def competing_units(
             np.sign(synapses) * np.absolute(synapses) ** (p - 1), inputs
         )
         y = np.argsort(tot_input, axis=0)
-        yl = np.zeros((hid, num))
+        yl = np.zeros((hid, num), synapses.dtype)
         yl[y[hid - 1, :], np.arange(num)] = 1.0
         yl[y[hid - k], np.arange(num)] = -delta
         xx = np.sum(yl * tot_input, axis=1)

@@ -1,31 +1,44 @@
-"""Samples per second of `model.fit`, beside NumPy and the bare product.
+"""Samples per second of `fit`, beside NumPy, the bare product and peers.
 
-    KERAS_BACKEND=jax python tests/benchmarks/throughput.py [CASE ...]
+    python tests/benchmarks/throughput.py
 
-Times, interleaved in one process and on the same data: whole epochs of `fit`
-after warm-up (Keras's own work counts), the paper's loop in NumPy (float64, as
-its author wrote it), and the product of the batch with the weights on this
-backend, the least that a step must do. Medians; times depend on the machine,
-ratios less so.
+Each case runs on each backend that is installed, in a process of its own with
+the same number of threads. The process times in turns, on the same data: whole
+epochs of `fit` on an array after warm-up, with all of Keras's own work; the
+paper's loop in NumPy, in float64 as its author wrote it and in float32; and the
+product of the batch with the weights on this backend, the least that a step
+must do. Peers that are installed run beside the same loop: scikit-learn's
+`MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
+torch. Medians of five turns, with the slowest and the fastest. Memory is what
+the process took beyond its data and model, compiled programs included.
 """
 
 import argparse
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import os
 import pathlib
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-import keras_hebbian as kh
 import oracles
 
-REPEATS = 5
-ON_TORCH = keras.backend.backend() == "torch"  # which runs single steps
+OUTPUT = (
+    pathlib.Path(__file__).parents[2] / "docs/results/benchmarks/speed.json"
+)
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
+PEERS = {"sklearn": "k-means, scikit-learn", "minisom": "MiniSom"}
+TURNS = 5
 
 
 class Case(NamedTuple):
@@ -36,92 +49,90 @@ class Case(NamedTuple):
     steps_per_execution: int = 1
 
 
+LARGE = {"p": 3, "k": 7}
 CASES = {
-    "competing-small": Case(784, 100, 20, {"p": 3, "k": 2}, 20),
-    "competing-large": Case(784, 2000, 100, {"p": 3, "k": 7}),
-    "competing-large-1000": Case(784, 2000, 1000, {"p": 3, "k": 7}),
+    "competing-small": Case(784, 100, 20, {"p": 3, "k": 2}, 100),
+    "competing-large": Case(784, 2000, 100, LARGE),
+    "competing-large-1000": Case(784, 2000, 1000, LARGE),
     "competing-cifar": Case(3072, 2000, 1000, {"p": 2, "k": 2}),
     "competing-general-p": Case(784, 2000, 100, {"p": 2.5, "k": 7}),
-    "sparse-100": Case(784, 100, 100, {"sparsity": 0.01}, 20),
-    "sparse-400": Case(784, 400, 100, {"sparsity": 0.0025}, 20),
-    "sparse-one-by-one": Case(
-        784, 100, 100, {"sparsity": 0.01, "update": "sequential"}, 20
+    "competing-bfloat16": Case(
+        784, 2000, 1000, {**LARGE, "dtype": "mixed_bfloat16"}
     ),
+    "sparse-100": Case(784, 100, 100, {"sparsity": 0.01}, 100),
+    "sparse-400": Case(784, 400, 100, {"sparsity": 0.0025}, 100),
+    "sparse-one-by-one": Case(
+        784, 100, 100, {"sparsity": 0.01, "update": "sequential"}, 100
+    ),
+    **{
+        f"growth-{inputs}x{units}": Case(inputs, units, 100, {"p": 3, "k": 2})
+        for inputs, units in (
+            *((784, units) for units in (250, 1000, 4000, 16000)),
+            *((inputs, 1000) for inputs in (256, 1024, 4096)),
+        )
+    },
 }
+WITH_PEERS = ("competing-small", "competing-large")
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches as they lie in memory, which saves the gathering of samples."""
-
-    def __init__(self, images: np.ndarray, batch_size: int) -> None:
-        super().__init__()
-        whole = len(images) // batch_size * batch_size
-        self.images = images[:whole].reshape(-1, batch_size, images.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        return (self.images[index],)
-
-
-def fit_arguments(case: Case, images: np.ndarray, tuned: bool) -> dict:
-    if not tuned:
-        return {"x": images, "batch_size": case.batch_size}
-    batches = Batches(images, case.batch_size)
-    if keras.backend.backend() != "tensorflow":
-        return {"x": batches, "shuffle": False}
-    import tensorflow as tf
-
-    dataset = tf.data.Dataset.from_tensor_slices(batches.images)
-    return {"x": dataset.prefetch(4), "shuffle": False}
-
-
-def make_model(
-    case: Case, tuned: bool, change: Callable[[type], type] = lambda x: x
-) -> keras.Model:
-    kind = (
-        kh.HebbianCompetitive
-        if "p" in case.layer
-        else kh.LateralInhibitionSparse
-    )
-    layer = change(kind)(case.units, **case.layer)
-    model = kh.HebbianSequential([keras.Input((case.inputs,)), layer])
-    steps = 100 if tuned else case.steps_per_execution
-    model.compile(
-        steps_per_execution=1 if ON_TORCH else steps,
-        jit_compile=(tuned and not ON_TORCH) or "auto",
-    )
-    return model
-
-
-def numpy_loop(case: Case, images: np.ndarray) -> None:
-    """The paper's loop over the images, in float64."""
+def images_of(case: Case) -> np.ndarray:
+    """As bright as handwritten digits: four of five pixels are dark."""
+    weights = case.inputs * case.units
+    batches = np.clip(2e10 / weights, 10 * case.batch_size, 20_000)
+    shape = (int(batches) // case.batch_size * case.batch_size, case.inputs)
     rng = np.random.default_rng(0)
+    images = rng.random(shape, dtype="float32")
+    images *= rng.random(shape, dtype="float32") < 0.2
+    return images
+
+
+def fit_of(case: Case, images: np.ndarray) -> Callable[[], None]:
+    import keras
+
+    import keras_hebbian as kh
+
+    kind = kh.LateralInhibitionSparse
+    if "p" in case.layer:
+        kind = kh.HebbianCompetitive
+    layer = kind(case.units, **case.layer)
+    model = kh.HebbianSequential([keras.Input((case.inputs,)), layer])
+    on_torch = keras.backend.backend() == "torch"  # which runs single steps
+    model.compile(
+        steps_per_execution=1 if on_torch else case.steps_per_execution
+    )
+    return lambda: model.fit(images, batch_size=case.batch_size, verbose=0)
+
+
+def loop_of(case: Case, images: np.ndarray, dtype: str) -> Callable[[], None]:
+    """The paper's loop over the images."""
+    rng = np.random.default_rng(0)
+    images = images.astype(dtype)
+    shape = (case.units, case.inputs)
     if "p" in case.layer:
         starts = range(0, len(images), case.batch_size)
-        batches = ((0.02, images[i : i + case.batch_size]) for i in starts)
-        synapses = rng.normal(size=(case.units, case.inputs))
-        oracles.competing_units(synapses, batches, **case.layer, delta=0.4)
-    else:
-        oracles.lateral_inhibition(
-            rng.uniform(0.1, 1, (case.units, case.inputs)),
-            np.zeros((case.units, 1)),
-            np.zeros((case.units, case.units)),
-            images,
-            sp=case.layer["sparsity"],
-            xi=0.01,
-            gamma=1.0,
-            beta=5e-4,
+        batches = [(0.02, images[i : i + case.batch_size]) for i in starts]
+        synapses = rng.normal(size=shape).astype(dtype)
+        rule = {name: case.layer[name] for name in ("p", "k")}
+        return lambda: oracles.competing_units(
+            synapses, batches, **rule, delta=0.4
         )
+    state = (
+        rng.uniform(0.1, 1, shape).astype(dtype),
+        np.zeros((case.units, 1), dtype),
+        np.zeros((case.units, case.units), dtype),
+    )
+    rates = {"xi": 0.01, "gamma": 1.0, "beta": 5e-4}
+    return lambda: oracles.lateral_inhibition(
+        *state, images, sp=case.layer["sparsity"], **rates
+    )
 
 
-def products(case: Case, images: np.ndarray) -> Callable[[], None]:
+def product_of(case: Case, images: np.ndarray) -> Callable[[], None]:
     """One product of the batch with the weights for every step of an epoch."""
-    kernel = np.random.default_rng(0).normal(size=(case.inputs, case.units))
+    import keras
+
     dense = keras.layers.Dense(case.units, use_bias=False)
     dense.build((None, case.inputs))
-    dense.set_weights([kernel])
     batch = keras.ops.convert_to_tensor(images[: case.batch_size])
     call = dense.stateless_call
     if keras.backend.backend() == "jax":
@@ -142,67 +153,174 @@ def products(case: Case, images: np.ndarray) -> Callable[[], None]:
     return run
 
 
-def rate(samples: int, run: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    run()
-    return samples / (time.perf_counter() - start)
+def peer_of(
+    name: str, case: Case, images: np.ndarray
+) -> Callable[[], None] | None:
+    """An epoch of a peer, if it is installed."""
+    starts = range(0, len(images), case.batch_size)
+    batches = [images[i : i + case.batch_size] for i in starts]
+    if name == "sklearn":
+        from sklearn.cluster import MiniBatchKMeans
+
+        means = MiniBatchKMeans(case.units, n_init=1, random_state=0)
+        means.partial_fit(images[: case.units])
+        return lambda: [means.partial_fit(batch) for batch in batches]
+    if name == "minisom":
+        from minisom import MiniSom
+
+        few = images[: 100_000 // case.units]
+        som = MiniSom(case.units // 10, 10, case.inputs, random_seed=0)
+        return lambda: som.train_batch(few, len(few))
+    import torch
+
+    kernel = torch.randn(case.inputs, case.units)
+    tensors = [torch.from_numpy(batch) for batch in batches]
+
+    def run() -> None:
+        for batch in tensors:
+            powered = kernel.sign() * kernel.abs() ** (case.layer["p"] - 1)
+            currents = batch @ powered
+            ranked = currents.topk(case.layer["k"]).indices
+            activity = torch.zeros_like(currents)
+            activity.scatter_(1, ranked[:, :1], 1.0)
+            activity.scatter_(1, ranked[:, -1:], -0.4)
+            direction = batch.T @ activity
+            direction -= (activity * currents).sum(0) * kernel
+            kernel.add_(direction, alpha=0.02 / float(direction.abs().max()))
+
+    return run
 
 
-def measure(
-    case: Case, images: np.ndarray, tuned: bool
-) -> dict[str, list[float]]:
-    model = make_model(case, tuned)
-    arguments = fit_arguments(case, images, tuned)
-    few = images[: 20 * case.batch_size if "p" in case.layer else 1000]
-    few = few.astype("float64")
-    product = products(case, images)
+def measure(name: str, by: str) -> dict:
+    """Samples per second of a case by a backend or peer, and its memory."""
+    case = CASES[name]
+    images = images_of(case)
+    some = 1000  # of the loops, which take long
+    if "p" in case.layer:
+        some = max(case.batch_size, int(2e9 / (case.inputs * case.units)))
+    few = images[:some]
+    loop = loop_of(case, few, "float64")
+    if by not in BACKENDS:
+        runs = {"fit": peer_of(by, case, images), "float64": loop}
+        samples = {"fit": len(images), "float64": len(few)}
+        if by == "minisom":
+            samples["fit"] = len(images[: 100_000 // case.units])
+    else:
+        runs = {
+            "fit": fit_of(case, images),
+            "product": product_of(case, images),
+            "float64": loop,
+            "float32": loop_of(case, few, "float32"),
+        }
+        samples = {**dict.fromkeys(runs, len(few)), "fit": len(images)}
+        samples["product"] = len(images)
+    before = peak_memory()
+    runs["fit"]()
+    memory = peak_memory() - before
+    for run in runs.values():
+        run()
+    rates: dict[str, list[float]] = {kind: [] for kind in runs}
+    for _ in range(TURNS):
+        for kind, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds = time.perf_counter() - start
+            rates[kind].append(round(samples[kind] / seconds, 1))
+    return {"case": name, "by": by, **rates, "memory": memory}
 
-    def fit() -> None:
-        model.fit(**arguments, verbose=0)
 
-    fit()
-    product()
-    rates: dict[str, list[float]] = {"fit": [], "numpy": [], "product": []}
-    for _ in range(REPEATS):
-        rates["fit"].append(rate(len(images), fit))
-        rates["numpy"].append(rate(len(few), lambda: numpy_loop(case, few)))
-        rates["product"].append(rate(len(images), product))
-    return rates
+def peak_memory() -> int:
+    """The most memory that the process has held, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def apart(name: str, by: str, threads: int) -> dict:
+    """`measure` in a process of its own."""
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": by if by in BACKENDS else "torch",
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, __file__, "--threads", str(threads)]
+    done = subprocess.run(
+        [*command, "--apart", name, by],
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(figures: list[dict]) -> str:
+    """The figures as a Markdown table."""
+    lines = [
+        "| case | by | samples/s | slowest to fastest | x NumPy, float64 "
+        "| x NumPy, float32 | its time / product | memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for figure in figures:
+        fit, product, *loops = (
+            statistics.median(figure[kind]) if kind in figure else None
+            for kind in ("fit", "product", "float64", "float32")
+        )
+        ratios = [f"{fit / loop:.1f}" if loop else "" for loop in loops]
+        by = {**BACKENDS, **PEERS}.get(figure["by"], "plain torch, dense")
+        cells = [
+            figure["case"],
+            by,
+            f"{fit:,.0f}",
+            f"{min(figure['fit']):,.0f} to {max(figure['fit']):,.0f}",
+            *ratios,
+            f"{product / fit:.1f}" if product else "",
+            f"{figure['memory'] / 1e6:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", default=list(CASES))
-    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--tuned",
-        action="store_true",
-        help="ready batches in memory, 100 steps per execution, and XLA, where "
-        "the backend has them, instead of a plain array and compile()",
+        "--output", type=pathlib.Path, help=f"default, of all cases: {OUTPUT}"
     )
+    parser.add_argument("--apart", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    rng = np.random.default_rng(0)
-    print(f"{keras.backend.backend()}, median of {REPEATS}, samples/s")
-    print(
-        f"{'case':22}{'fit':>10}{'(spread)':>22}{'NumPy':>9}{'product':>10}"
-        f"{'fit/NumPy':>11}{'product/fit':>13}"
-    )
-    for name in args.cases:
-        case = CASES[name]
-        # As bright as handwritten digits: four of five pixels are dark.
-        shape = (args.samples, case.inputs)
-        images = rng.random(shape, dtype="float32")
-        images *= rng.random(shape, dtype="float32") < 0.2
-        rates = measure(case, images, args.tuned)
-        fit, loop, product = (
-            statistics.median(rates[key]) for key in ("fit", "numpy", "product")
-        )
-        spread = f"{min(rates['fit']):.0f} to {max(rates['fit']):.0f}"
-        print(
-            f"{name:22}{fit:10.0f}{spread:>22}{loop:9.0f}{product:10.0f}"
-            f"{fit / loop:11.1f}{product / fit:13.1f}",
-            flush=True,
-        )
+    if args.apart:
+        print(json.dumps(measure(*args.apart)))
+        return
+    if hasattr(os, "sched_setaffinity"):  # what XLA and TensorFlow go by
+        cores = sorted(os.sched_getaffinity(0))[: args.threads]
+        os.sched_setaffinity(0, cores)
+    installed = [
+        name for name in (*BACKENDS, *PEERS) if importlib.util.find_spec(name)
+    ]
+    figures = []
+    for name in args.cases or CASES:
+        for by in [*installed, "dense"]:
+            if by in BACKENDS or name in WITH_PEERS:
+                figures.append(apart(name, by, args.threads))
+                print(table(figures[-1:]).splitlines()[-1], flush=True)
+    print(f"\n{table(figures)}")
+    output = args.output or (None if args.cases else OUTPUT)
+    if output is not None:
+        results = {
+            "command": "python tests/benchmarks/throughput.py",
+            "date": datetime.date.today().isoformat(),
+            "threads": args.threads,
+            "versions": {
+                name: importlib.metadata.version(name)
+                for name in ("keras", *installed, "keras-hebbian", "numpy")
+                if name != "sklearn"
+            },
+            "figures": figures,
+        }
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
