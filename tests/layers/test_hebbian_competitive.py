@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -309,6 +311,8 @@ def test_config_and_file_keep_everything(digits, tmp_path):
     )
     copy = kh.HebbianCompetitive.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+    assert isinstance(copy.kernel_initializer, keras.initializers.Ones)
+    assert isinstance(copy.kernel_constraint, keras.constraints.NonNeg)
 
     model = kh.HebbianSequential([keras.Input((64,)), layer])
     model.compile()
@@ -327,6 +331,7 @@ def test_config_and_file_keep_everything(digits, tmp_path):
 def test_a_schedule_is_saved(tmp_path):
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100, 0.0)
     layer = kh.HebbianCompetitive(4, learning_rate=schedule)
+    json.dumps(layer.get_config())
     model = kh.HebbianSequential([keras.Input((3,)), layer])
     model.compile()
     model.fit(np.ones((50, 3)), batch_size=1, verbose=0)

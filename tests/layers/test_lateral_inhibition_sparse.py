@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_hebbian as kh
 import oracles
+from keras_hebbian.layers import lateral_inhibition_sparse
 
 MNIST = os.environ.get("MNIST_NPZ")  # a file of MNIST, if there is one
 
@@ -109,6 +110,64 @@ def test_outputs_are_the_activity_after_inhibition(digits):
     np.testing.assert_allclose(
         ops.convert_to_numpy(layer(digits[50:60])), logits, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_a_coarse_precision_is_that_of_the_loop(float64, digits, update):
+    sample = digits[:1].astype("float64")
+    layer, start = learned(
+        sample, update=update, inhibition_rate=0.1, precision=0.2
+    )
+    expected = oracles.lateral_inhibition(
+        start["kernel"].T,
+        start["threshold"][:, None],
+        start["inhibition"],
+        sample,
+        sp=0.1,
+        xi=0.01,
+        gamma=1.0,
+        beta=0.1,
+        prec=0.2,
+    )
+    kernel = state_of(layer)["kernel"]
+    assert 0 < np.mean(kernel == 0) < 1
+    np.testing.assert_allclose(kernel, expected[0].T, rtol=1e-9)
+    np.testing.assert_allclose(
+        state_of(layer)["inhibition"], expected[2], rtol=1e-9
+    )
+
+
+def test_units_start_on_target_without_thresholds_or_inhibition():
+    layer = kh.LateralInhibitionSparse(12, sparsity=0.1)
+    layer.build((None, 64))
+    start = state_of(layer)
+    assert 0.1 <= start["kernel"].min() < 0.2
+    assert 0.9 < start["kernel"].max() <= 1
+    np.testing.assert_array_equal(start["threshold"], np.zeros(12))
+    np.testing.assert_array_equal(start["inhibition"], np.zeros((12, 12)))
+    np.testing.assert_allclose(start["activity"], np.full(12, 0.1))
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_activity_is_an_average_over_ten_wins(digits, update):
+    still = dict.fromkeys(
+        ("learning_rate", "threshold_rate", "inhibition_rate"), 0
+    )
+    layer, before = learned(digits[:40], update=update, **still)
+    np.testing.assert_allclose(before["activity"], 0.1, rtol=1e-6)
+    outputs = ops.convert_to_numpy(layer(digits[:40]))
+    old = np.exp(-40 / 100)  # of 100 samples 10 are wins
+    np.testing.assert_allclose(
+        state_of(layer)["activity"],
+        old * 0.1 + (1 - old) * outputs.mean(axis=0),
+        rtol=1e-5,
+    )
+
+
+def test_one_by_one_is_refused_on_several_replicas(monkeypatch, digits):
+    monkeypatch.setattr(lateral_inhibition_sparse, "replica_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"Expected `update='batch'`.* Rec"):
+        learned(digits[:2], update="sequential")
 
 
 def test_thresholds_bring_the_activity_to_the_sparsity(digits):
@@ -242,6 +301,7 @@ def test_config_and_file_keep_everything(digits, tmp_path):
     )
     copy = kh.LateralInhibitionSparse.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+    assert isinstance(copy.kernel_initializer, keras.initializers.Ones)
     model = kh.HebbianSequential([keras.Input((64,)), layer])
     model.compile()
     model.fit(digits[:10], verbose=0)
