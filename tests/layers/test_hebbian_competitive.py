@@ -73,6 +73,18 @@ def test_one_step_in_float32(digits, p, k):
     )
 
 
+@pytest.mark.parametrize("precision", [1e-30, 1e6])
+@pytest.mark.parametrize("p", [2, 3])
+def test_one_step_of_a_float64_layer(float64, digits, p, precision):
+    keras.config.set_floatx("float32")
+    images = digits[:100].astype("float64") * 0.9
+    layer, before = learned(images, p=p, precision=precision, dtype="float64")
+    expected = oracles.competing_units(
+        before.T, [(0.02, images)], p, 2, delta=0.4, prec=precision
+    )
+    np.testing.assert_allclose(kernel_of(layer).T, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("p", [2, 3])
 def test_a_unit_learns_its_sample_at_p_norm_one(p):
     sample = np.array([[0.1, 0.7, 0.0, 0.4]], dtype="float32")
@@ -202,7 +214,10 @@ def test_a_schedule_runs_on_the_iterations_of_the_layer(digits):
 def test_the_rate_can_be_assigned_while_learning(digits):
     layer = kh.HebbianCompetitive(12, learning_rate=0.3)
     assert layer.learning_rate == 0.3
+    layer.learning_rate = 0.25
+    assert layer.learning_rate == 0.25
     layer.build((None, 64))
+    assert float(layer.learning_rate) == 0.25
     for assign in (
         lambda: layer.learning_rate.assign(0.1),
         lambda: setattr(layer, "learning_rate", 0.1),

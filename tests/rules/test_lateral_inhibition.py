@@ -80,6 +80,10 @@ def test_step_by_hand():
     np.testing.assert_allclose(kernel, [[22, 0], [0, 3.3]], rtol=1e-6)
     np.testing.assert_allclose(inhibition, [[0, 0.6], [0, 0]], rtol=1e-6)
 
+    nothing = state_of(np.zeros((2, 2)), np.zeros(2), np.zeros((2, 2)))
+    kernel, *_ = rule.step(state, nothing, rates, precision=2)
+    np.testing.assert_array_equal(numpy_of([kernel])[0], [[0, 4], [0, 3]])
+
 
 @given(arrays("float32", (8, 6), elements=st.floats(0, 2, width=32)))
 def test_sums_of_parts_add_up(inputs):
