@@ -171,7 +171,9 @@ def test_learns_in_training_and_a_frozen_layer_does_not(public):
 
 
 @every_local_layer
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["bfloat16", "mixed_bfloat16", "mixed_float16"]
+)
 def test_a_mixed_policy_learns_in_float32(public, policy):
     layer = ready(public, dtype=policy)
     before = state_of(layer)

@@ -200,7 +200,8 @@ def test_learns_above_a_convolution():
 def test_a_schedule_runs_on_the_iterations_of_the_layer(digits):
     once = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.0, 0.1])
     layer = kh.HebbianCompetitive(12, learning_rate=once)
-    layer.build((None, 64))
+    assert float(layer.learning_rate) == 0
+    layer.build((None, None, 64))
     moves = []
     for _ in range(4):
         before = kernel_of(layer)
@@ -395,6 +396,7 @@ def test_bad_input_shapes_are_refused(shape):
 def test_another_input_dimension_is_refused(digits):
     layer, _ = learned(digits[:10])
     after = kernel_of(layer)
-    with pytest.raises(ValueError, match="incompatible"):
-        layer(digits[:10, :63], training=True)
+    for inputs in (digits[:10, :63], digits[0]):
+        with pytest.raises(ValueError, match="incompatible"):
+            layer(inputs, training=True)
     np.testing.assert_array_equal(kernel_of(layer), after)

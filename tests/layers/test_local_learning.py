@@ -94,4 +94,5 @@ def test_local_layers_share_rates_counters_and_arguments():
         "skipped",
         "learning_rate",
     ]
+    assert layer.iterations.dtype == layer.skipped.dtype == "int32"
     assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)
