@@ -59,6 +59,20 @@ def test_straight_through_passes_the_gradient_everywhere(power, float64):
     np.testing.assert_allclose(slope, 5 * np.ones(4), rtol=1e-12)
 
 
+@pytest.mark.parametrize("power", POWERS)
+def test_the_layer_is_the_function(power, float64):
+    x = np.array([-2.0, 0.5, 3.0])
+    for how in ("exact", "straight_through"):
+        layer = kh.RectifiedPower(power, gradient=how)
+        slope = power * np.maximum(x, 0) ** (power - 1) * (x > 0)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(layer(x)), np.maximum(x, 0) ** power
+        )
+        np.testing.assert_allclose(
+            gradient(layer, x), slope if how == "exact" else [1, 1, 1]
+        )
+
+
 def test_straight_through_changes_no_output():
     x = np.array([-np.inf, -5, 0, 1e-3, 1e4, np.inf, np.nan], dtype="float32")
     exact, straight = (
@@ -142,7 +156,9 @@ def test_powers_below_1_or_not_finite_are_refused(power):
 
 
 def test_unknown_gradients_are_refused():
-    with pytest.raises(ValueError, match=r"one of \('exact'.*='surrogate'"):
+    with pytest.raises(
+        ValueError, match=r"`gradient` .* one of \('exact'.*='sur"
+    ):
         kh.RectifiedPower(gradient="surrogate")
     with pytest.raises(ValueError, match=r"one of \('exact'"):
         kh.activations.rectified_power(np.ones(1), 2, "surrogate")

@@ -26,6 +26,9 @@ every_layer = pytest.mark.parametrize("public", found_layers(), **by_name)
 every_local_layer = pytest.mark.parametrize(
     "public", found(kh.LocalLearningLayer), **by_name
 )
+every_configured = pytest.mark.parametrize(
+    "public", found(CONFIGURED, but=keras.Model), **by_name
+)
 every_model = pytest.mark.parametrize("public", found(keras.Model), **by_name)
 
 
@@ -62,9 +65,30 @@ def test_the_docstring_documents_the_signature(public):
     assert "\nRaises:\n" in documented or not listed
 
 
-@pytest.mark.parametrize(
-    "public", found(CONFIGURED, but=keras.Model), **by_name
-)
+def documented_defaults(public):
+    """What the docstring says about defaults, as code, by argument."""
+    _, _, section = inspect.getdoc(public).partition("\nArgs:\n")
+    section = re.split(r"\n(?=\S)", section)[0]
+    for part in re.split(r"^    (?=\w)", section, flags=re.MULTILINE)[1:]:
+        default = re.search(
+            r"Defaults to `([^`]+)`(?:, which is `([^`]+)`)?",
+            " ".join(part.split()),
+        )
+        if default:
+            yield part.partition(":")[0], default[2] or default[1]
+
+
+@every_configured
+def test_defaults_are_those_of_the_docstring(public):
+    def config(**given):
+        name = {} if "name" in arguments(public) else {"name": "it"}
+        return make(public, **name, **given).get_config()
+
+    for argument, code in documented_defaults(public):
+        assert config(**{argument: eval(code)}) == config(), argument
+
+
+@every_configured
 def test_the_configuration_makes_an_equal_copy(public):
     instance = make(public)
     config = instance.get_config()
@@ -147,7 +171,9 @@ def test_learns_in_training_and_a_frozen_layer_does_not(public):
 
 
 @every_local_layer
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["bfloat16", "mixed_bfloat16", "mixed_float16"]
+)
 def test_a_mixed_policy_learns_in_float32(public, policy):
     layer = ready(public, dtype=policy)
     before = state_of(layer)

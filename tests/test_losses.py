@@ -72,6 +72,28 @@ def test_power_2_on_binary_targets_is_the_mean_squared_error():
         )
 
 
+def test_leading_axes_are_samples():
+    generator = np.random.default_rng(0)
+    predictions = generator.normal(size=(6, 5, 3))
+    indices = generator.integers(0, 3, (6, 5))
+    losses = kh.PowerLoss(3, from_indices=True, reduction=None)
+    expected = np.mean(
+        np.abs(predictions - (2 * np.eye(3)[indices] - 1)) ** 3, axis=-1
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(losses(indices, predictions)), expected, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("from_indices", [False, True])
+def test_the_dtype_is_that_of_the_computation(from_indices):
+    loss = kh.PowerLoss(2, from_indices=from_indices, dtype="float16")
+    labels = np.array([0]) if from_indices else np.array([[1, 0]])
+    value = loss(labels, np.array([[1 + 2**-11, -1.0]]))
+    assert keras.backend.standardize_dtype(value.dtype) == "float16"
+    assert float(value) == 0  # float16 rounds the prediction to its target
+
+
 def test_masked_steps_do_not_count():
     inputs = np.array([[[1.0, 2.0], [0.0, 0.0]], [[3.0, 1.0], [0.5, 0.5]]])
     labels = np.array([[0, 1], [1, 0]])
@@ -117,12 +139,13 @@ def test_the_gradient_of_power_1_stays_within_its_slopes():
 @pytest.mark.parametrize("from_indices", [False, True])
 def test_labels_of_no_class_are_refused_or_seen(from_indices):
     loss = kh.PowerLoss(from_indices=from_indices)
+    kind = "class indices" if from_indices else "1 and -1 or 0"
     predictions = np.zeros((2, 3), "float32")
     for value in (0.5, 3, -2, np.nan):
         good = np.array([0, 1]) if from_indices else np.eye(3)[:2]
         bad = good.astype("float32")
         bad[1] = value
-        with pytest.raises(ValueError, match=r"Expected labels of .*Received"):
+        with pytest.raises(ValueError, match=f"Expected labels of {kind}. Rec"):
             loss(bad, predictions)
         model = readout(kh.PowerLoss(from_indices=from_indices))
         inputs = np.ones((2, 4))
@@ -166,7 +189,7 @@ def test_nan_predictions_stay_nan():
 
 
 def test_unknown_targets_are_refused():
-    with pytest.raises(ValueError, match=r"one of \('bipolar', 'binary'\)"):
+    with pytest.raises(ValueError, match="Expected `targets` to be one of"):
         kh.PowerLoss(targets="onehot")
 
 

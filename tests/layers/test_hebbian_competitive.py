@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -69,6 +71,18 @@ def test_one_step_in_float32(digits, p, k):
     np.testing.assert_allclose(
         kernel_of(layer).T, expected, rtol=1e-5, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("precision", [1e-30, 1e6])
+@pytest.mark.parametrize("p", [2, 3])
+def test_one_step_of_a_float64_layer(float64, digits, p, precision):
+    keras.config.set_floatx("float32")
+    images = digits[:100].astype("float64") * 0.9
+    layer, before = learned(images, p=p, precision=precision, dtype="float64")
+    expected = oracles.competing_units(
+        before.T, [(0.02, images)], p, 2, delta=0.4, prec=precision
+    )
+    np.testing.assert_allclose(kernel_of(layer).T, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("p", [2, 3])
@@ -186,7 +200,8 @@ def test_learns_above_a_convolution():
 def test_a_schedule_runs_on_the_iterations_of_the_layer(digits):
     once = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.0, 0.1])
     layer = kh.HebbianCompetitive(12, learning_rate=once)
-    layer.build((None, 64))
+    assert float(layer.learning_rate) == 0
+    layer.build((None, None, 64))
     moves = []
     for _ in range(4):
         before = kernel_of(layer)
@@ -200,7 +215,10 @@ def test_a_schedule_runs_on_the_iterations_of_the_layer(digits):
 def test_the_rate_can_be_assigned_while_learning(digits):
     layer = kh.HebbianCompetitive(12, learning_rate=0.3)
     assert layer.learning_rate == 0.3
+    layer.learning_rate = 0.25
+    assert layer.learning_rate == 0.25
     layer.build((None, 64))
+    assert float(layer.learning_rate) == 0.25
     for assign in (
         lambda: layer.learning_rate.assign(0.1),
         lambda: setattr(layer, "learning_rate", 0.1),
@@ -309,6 +327,8 @@ def test_config_and_file_keep_everything(digits, tmp_path):
     )
     copy = kh.HebbianCompetitive.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+    assert isinstance(copy.kernel_initializer, keras.initializers.Ones)
+    assert isinstance(copy.kernel_constraint, keras.constraints.NonNeg)
 
     model = kh.HebbianSequential([keras.Input((64,)), layer])
     model.compile()
@@ -327,6 +347,7 @@ def test_config_and_file_keep_everything(digits, tmp_path):
 def test_a_schedule_is_saved(tmp_path):
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100, 0.0)
     layer = kh.HebbianCompetitive(4, learning_rate=schedule)
+    json.dumps(layer.get_config())
     model = kh.HebbianSequential([keras.Input((3,)), layer])
     model.compile()
     model.fit(np.ones((50, 3)), batch_size=1, verbose=0)
@@ -375,6 +396,7 @@ def test_bad_input_shapes_are_refused(shape):
 def test_another_input_dimension_is_refused(digits):
     layer, _ = learned(digits[:10])
     after = kernel_of(layer)
-    with pytest.raises(ValueError, match="incompatible"):
-        layer(digits[:10, :63], training=True)
+    for inputs in (digits[:10, :63], digits[0]):
+        with pytest.raises(ValueError, match="incompatible"):
+            layer(inputs, training=True)
     np.testing.assert_array_equal(kernel_of(layer), after)

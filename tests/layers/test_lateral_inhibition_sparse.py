@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_hebbian as kh
 import oracles
+from keras_hebbian.layers import lateral_inhibition_sparse
 
 MNIST = os.environ.get("MNIST_NPZ")  # a file of MNIST, if there is one
 
@@ -111,6 +112,75 @@ def test_outputs_are_the_activity_after_inhibition(digits):
     )
 
 
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_a_coarse_precision_is_that_of_the_loop(float64, digits, update):
+    keras.config.set_floatx("float32")  # a layer of float64 is one still
+    sample = digits[:1].astype("float64") * 0.9
+    layer, start = learned(
+        sample,
+        update=update,
+        learning_rate=0.1,
+        inhibition_rate=0.1,
+        precision=0.2,
+        dtype="float64",
+    )
+    expected = oracles.lateral_inhibition(
+        start["kernel"].T,
+        start["threshold"][:, None],
+        start["inhibition"],
+        sample,
+        sp=0.1,
+        xi=0.1,
+        gamma=1.0,
+        beta=0.1,
+        prec=0.2,
+    )
+    state = state_of(layer)
+    assert 0 < np.mean(state["kernel"] == 0) < 1
+    for name, oracle in (
+        ("kernel", expected[0].T),
+        ("threshold", expected[1][:, 0]),
+        ("inhibition", expected[2]),
+    ):
+        np.testing.assert_allclose(state[name], oracle, rtol=1e-10)
+
+
+def test_units_start_on_target_without_thresholds_or_inhibition():
+    layer = kh.LateralInhibitionSparse(12, sparsity=0.1)
+    layer.build((None, 64))
+    start = state_of(layer)
+    assert 0.1 <= start["kernel"].min() < 0.2
+    assert 0.9 < start["kernel"].max() <= 1
+    np.testing.assert_array_equal(start["threshold"], np.zeros(12))
+    np.testing.assert_array_equal(start["inhibition"], np.zeros((12, 12)))
+    np.testing.assert_allclose(start["activity"], np.full(12, 0.1))
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+def test_activity_is_an_average_over_ten_wins(float64, digits, update):
+    keras.config.set_floatx("float32")
+    still = dict.fromkeys(
+        ("learning_rate", "threshold_rate", "inhibition_rate"), 0
+    )
+    layer, before = learned(
+        digits[:40], update=update, dtype="float64", **still
+    )
+    np.testing.assert_allclose(before["activity"], 0.1, rtol=1e-6)
+    outputs = ops.convert_to_numpy(layer(digits[:40]))
+    old = np.exp(-40 / 100)  # of 100 samples 10 are wins
+    np.testing.assert_allclose(
+        state_of(layer)["activity"],
+        old * before["activity"] + (1 - old) * outputs.mean(axis=0),
+        rtol=1e-10,
+    )
+
+
+def test_one_by_one_is_refused_on_several_replicas(monkeypatch, digits):
+    monkeypatch.setattr(lateral_inhibition_sparse, "replica_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"Expected `update='batch'`.* Rec"):
+        learned(digits[:2], update="sequential")
+
+
 def test_thresholds_bring_the_activity_to_the_sparsity(digits):
     layer = kh.LateralInhibitionSparse(20, sparsity=0.05)
     model = kh.HebbianSequential([keras.Input((64,)), layer])
@@ -155,6 +225,25 @@ def test_inhibition_has_no_self_and_can_be_kept_non_negative(digits):
         np.testing.assert_allclose(inhibition, inhibition.T, atol=1e-5)
         assert (inhibition.min() < 0) != non_negative
         assert inhibition.max() > 0
+
+
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+@pytest.mark.parametrize("non_negative", [False, True])
+def test_one_sample_too_quiet_excites_if_it_may(digits, update, non_negative):
+    layer, _ = learned(
+        digits[:1],
+        sparsity=0.8,
+        threshold_rate=0,
+        inhibition_rate=0.1,
+        update=update,
+        kernel_initializer="zeros",
+        non_negative_inhibition=non_negative,
+    )
+    # Every unit answers with 1/2.
+    pair = 0 if non_negative else 0.1 * (0.5**2 - 0.8**2)
+    np.testing.assert_allclose(
+        state_of(layer)["inhibition"], pair * (1 - np.eye(12)), rtol=1e-5
+    )
 
 
 def test_the_report_is_of_the_state():
@@ -242,6 +331,7 @@ def test_config_and_file_keep_everything(digits, tmp_path):
     )
     copy = kh.LateralInhibitionSparse.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+    assert isinstance(copy.kernel_initializer, keras.initializers.Ones)
     model = kh.HebbianSequential([keras.Input((64,)), layer])
     model.compile()
     model.fit(digits[:10], verbose=0)

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 import keras_hebbian as kh
@@ -60,6 +61,21 @@ def test_several_units_span_the_principal_subspace(digits):
     assert cosines.min() > 0.98
 
 
+def test_rates_are_told_apart_by_the_names_they_are_given():
+    class Two(kh.LocalLearningLayer):
+        pull = kh.Rate()
+        push = kh.Rate()
+
+        def __init__(self):
+            super().__init__(units=1)
+            self.pull, self.push = 0.5, 0.25
+
+    assert Two().rates == {"pull": 0.5, "push": 0.25}
+    assert isinstance(Two.pull, kh.Rate)
+    with pytest.raises(AttributeError, match="`push` has not been given"):
+        Two.push.__get__(kh.LocalLearningLayer(1))
+
+
 def test_local_layers_share_rates_counters_and_arguments():
     layer = Oja(units=3, learning_rate=0.5, activation="relu", name="oja")
     assert (
@@ -78,4 +94,5 @@ def test_local_layers_share_rates_counters_and_arguments():
         "skipped",
         "learning_rate",
     ]
+    assert layer.iterations.dtype == layer.skipped.dtype == "int32"
     assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)

@@ -108,3 +108,13 @@ def test_no_weight_moves_by_more_than_the_rate(direction):
         assert np.abs(moved).max() <= 0.02
     if largest == 0:
         np.testing.assert_array_equal(moved, kernel)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_one_overflow_spoils_all_weights(value):
+    direction = np.zeros((3, 4), dtype="float32")
+    direction[2, 1] = value
+    kernel = competitive.step(
+        ops.ones((3, 4)), ops.convert_to_tensor(direction), 0.02, 1e-30
+    )
+    assert np.isnan(ops.convert_to_numpy(kernel)).all()

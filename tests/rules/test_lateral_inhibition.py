@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -79,6 +80,10 @@ def test_step_by_hand():
     np.testing.assert_allclose(kernel, [[22, 0], [0, 3.3]], rtol=1e-6)
     np.testing.assert_allclose(inhibition, [[0, 0.6], [0, 0]], rtol=1e-6)
 
+    nothing = state_of(np.zeros((2, 2)), np.zeros(2), np.zeros((2, 2)))
+    kernel, *_ = rule.step(state, nothing, rates, precision=2)
+    np.testing.assert_array_equal(numpy_of([kernel])[0], [[0, 4], [0, 3]])
+
 
 @given(arrays("float32", (8, 6), elements=st.floats(0, 2, width=32)))
 def test_sums_of_parts_add_up(inputs):
@@ -93,16 +98,25 @@ def test_sums_of_parts_add_up(inputs):
         np.testing.assert_allclose(first + second, whole, rtol=1e-3, atol=1e-4)
 
 
-def test_one_by_one_equals_batches_of_one():
+@pytest.mark.parametrize("non_negative", [False, True])
+def test_one_by_one_equals_batches_of_one(non_negative):
     inputs = np.random.default_rng(1).random((5, 6), dtype="float32")
     rates = state_of(0.1, 0.2, 0.3)
     expected = random_state()
     for sample in inputs:
         added, *_ = sums_of(sample[None], expected)
-        expected = rule.step(expected, added, rates, 1e-10)
+        expected = rule.step(
+            expected, added, rates, 0.1, non_negative=non_negative
+        )
     state, activity = rule.one_by_one(
-        ops.convert_to_tensor(inputs), random_state(), rates, 0.1, 1e-10
+        ops.convert_to_tensor(inputs),
+        random_state(),
+        rates,
+        0.1,
+        0.1,
+        non_negative,
     )
+    assert (ops.convert_to_numpy(state.inhibition) < 0).any() != non_negative
     for mine, part in zip(numpy_of(state), numpy_of(expected), strict=True):
         np.testing.assert_allclose(mine, part, rtol=1e-5, atol=1e-6)
     assert (ops.convert_to_numpy(activity) > 0).all()
