@@ -111,3 +111,12 @@ def test_the_pages_show_the_figures_of_the_experiments(name, monkeypatch):
 
     page = (EXAMPLES.parent / "docs" / name).read_text()
     assert page == results_page.PAGES[name]()
+
+
+def test_the_figures_of_the_readme_stand_in_the_results():
+    root = EXAMPLES.parent
+    percent = r"[\d.]+(?: ± [\d.]+)? %"
+    quoted = set(re.findall(percent, (root / "README.md").read_text()))
+    results = (root / "docs" / "results.md").read_text()
+    assert quoted
+    assert quoted <= set(re.findall(percent, results))
