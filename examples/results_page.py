@@ -17,10 +17,10 @@ RESULTS = """\
 # Results
 
 Accuracy on all test images after the last epoch, mean and standard deviation
-over the seeds, and the median of the time that a model took. In italics what
-others report. No figure on this page is written by hand: each experiment
-writes its own to `docs/results/`, and `python examples/results_page.py` makes
-this page of them.
+over the seeds, and the median of the time that a model took, on a machine that
+did other work as well. In italics what others report. No figure on this page is
+written by hand: each experiment writes its own to `docs/results/`, and
+`python examples/results_page.py` makes this page of them.
 
 `cifar10_jpeg.npz` holds the images of CIFAR-10 after a JPEG compression, which
 loses a little of them.

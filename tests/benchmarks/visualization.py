@@ -41,7 +41,7 @@ class Timed(kh.WeightVisualization):
 def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
-    units, epochs = (100, 1) if quick else (2000, 5)
+    units, epochs = (100, 1) if quick else (2000, 2)
     images = train[0][:60_000]
     layer = kh.HebbianCompetitive(units, p=3, k=7, learning_rate=0.04)
     model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
