@@ -4,8 +4,8 @@
 
 Each unit gets the class that it wins most often on the training images. The
 winner is the unit with the largest cosine between its weights and the image,
-or the most active one, beside as many k-means centres. Images are prepared by a
-square root and a partial normalization.
+or the most active one, beside as many k-means centres of the same images, which
+are prepared by a square root and a partial normalization.
 
 The rates were chosen on the test images, partly with the same seeds, so the
 figures are a little too high. What mattered in that search, in this order: the
