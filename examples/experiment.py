@@ -15,23 +15,38 @@ from typing import Any
 import joblib
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 
 import keras_hebbian as kh
 
-RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
 
 Split = tuple[np.ndarray, np.ndarray]
-# Name, accuracy and history of each model.
-Rows = Iterator[tuple[str, float, dict[str, list[float]]]]
+# An accuracy, or several by the names of their columns.
+Measured = float | dict[str, float]
+# Name of each model, what was measured, and what is drawn of it.
+Rows = Iterator[tuple[str, Measured, Any]]
 # Takes train and test images and whether to be quick.
 Experiment = Callable[[Split, Split, bool], Rows]
+
+
+def curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
+    """Accuracy and loss over the epochs"""
+    return kh.plotting.plot_history(histories)
+
+
+def weights(kernels: dict[str, np.ndarray]) -> Figure:
+    """What the units of the first row learned"""
+    return kh.plotting.plot_weights(next(iter(kernels.values())))
 
 
 def main(
     experiment: Experiment,
     description: str,
     data: str,
-    reported: dict[str, float],
+    reported: dict[str, Measured],
+    draw: Callable[[dict[str, Any]], Figure] | None = curves,
     arguments: list[str] | None = None,
 ) -> None:
     """Runs an experiment for each seed, prints a table and writes JSON.
@@ -41,6 +56,8 @@ def main(
         description: Docstring of the script.
         data: Default data set.
         reported: Accuracies found elsewhere, by where they come from.
+        draw: Draws what the experiment yielded last under each name, if
+            anything. Its docstring is the caption.
         arguments: Command line. Defaults to `sys.argv`.
     """
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
@@ -58,7 +75,7 @@ def main(
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        help="default: docs/results/SCRIPT.json",
+        help="default: in docs/results/",
     )
     given = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(given)
@@ -66,54 +83,58 @@ def main(
         (images.reshape(len(images), -1), labels)
         for images, labels in kh.datasets.load_data(args.data)
     )
-    script = pathlib.Path(sys.modules[experiment.__module__].__file__)
-    rows, histories = _run(experiment, train, test, args)
+    script = pathlib.Path(sys.modules[experiment.__module__].__file__).resolve()
+    rows, drawn = _run(experiment, train, test, args)
     # Paths say where a file lies on one machine only.
     shown = [pathlib.Path(x).name if os.path.exists(x) else x for x in given]
+    backend = keras.backend.backend()
     results = {
-        "title": description.split("\n")[0],
-        "command": " ".join(["python", f"examples/{script.name}", *shown]),
+        "command": " ".join(["python", str(script.relative_to(ROOT)), *shown]),
         "test_images": len(test[0]),
         "date": datetime.date.today().isoformat(),
-        "backend": keras.backend.backend(),
+        "backend": backend,
         "cpu_cores": joblib.cpu_count(),
         "versions": {
             name: importlib.metadata.version(name)
-            for name in ("keras", "keras-hebbian", "numpy")
+            for name in ("keras", "keras-hebbian", "numpy", backend)
         },
         "seeds": args.seeds,
         "rows": rows,
         "reported": reported,
+        "figure": draw and draw.__doc__,
     }
-    print(f"\n{table(results)}\n")
+    print(f"\n{table(rows, reported, f'{len(test[0])} test images')}\n")
     output = args.output
     if output is None and not args.quick:
         output = RESULTS / f"{script.stem}.json"
+        if script.parent.name == "benchmarks":  # which compare the backends
+            output = RESULTS / "benchmarks" / script.stem / f"{backend}.json"
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(results, indent=2) + "\n")
-        figure = kh.plotting.plot_history(histories)
-        figure.savefig(output.with_suffix(".png"), dpi=100)
-        print(f"Figures: {output}, curves: {output.with_suffix('.png')}")
+        print(f"Figures: {output}")
+        if draw is not None:
+            draw(drawn).savefig(output.with_suffix(".png"), dpi=100)
+            print(f"{draw.__doc__}: {output.with_suffix('.png')}")
 
 
 def _run(
     experiment: Experiment, train: Split, test: Split, args: argparse.Namespace
 ) -> tuple[dict[str, dict[str, list[float]]], dict[str, Any]]:
-    """Accuracies and seconds of all seeds, and the curves of the last one."""
-    rows, histories = {}, {}
+    """Accuracies and seconds of all seeds, and what the last one drew."""
+    rows, drawn = {}, {}
     for seed in args.seeds:
         keras.utils.set_random_seed(seed)
         start = time.perf_counter()
-        for name, accuracy, history in experiment(train, test, args.quick):
-            histories[name] = history
+        for name, measured, drawn[name] in experiment(train, test, args.quick):
             seconds = time.perf_counter() - start
-            row = rows.setdefault(name, {"accuracy": [], "seconds": []})
-            row["accuracy"].append(round(float(accuracy), 6))
-            row["seconds"].append(round(seconds, 1))
-            print(f"seed {seed}: {name}: {accuracy:.2%} in {seconds:.0f} s")
+            row = rows.setdefault(name, {})
+            for column, value in by_column(measured).items():
+                row.setdefault(column, []).append(round(float(value), 6))
+                print(f"seed {seed}: {name}: {column} {value:.2%}", flush=True)
+            row.setdefault("seconds", []).append(round(seconds, 1))
             start = time.perf_counter()
-    return rows, histories
+    return rows, drawn
 
 
 def fit(
@@ -192,19 +213,38 @@ def accuracy(model: keras.Model, test: Split) -> float:
     return np.mean(predictions(model, test) == test[1])
 
 
-def table(results: dict) -> str:
+def by_column(measured: Measured) -> dict[str, float]:
+    """What was measured, by the names of the columns."""
+    return measured if isinstance(measured, dict) else {"accuracy": measured}
+
+
+def table(
+    rows: dict[str, dict[str, list[float]]],
+    reported: dict[str, Measured],
+    corner: str = "",
+) -> str:
     """The figures of an experiment as a Markdown table."""
+    columns = list(
+        dict.fromkeys(column for row in rows.values() for column in row)
+    )
     lines = [
-        f"| {results['test_images']} test images | accuracy | seconds |",
-        "|---|---|---|",
+        [name, *(_cell(column, row.get(column)) for column in columns)]
+        for name, row in rows.items()
     ]
-    for name, row in results["rows"].items():
-        accuracy = 100 * np.array(row["accuracy"])
-        spread = f" ± {accuracy.std(ddof=1):.2f}" if len(accuracy) > 1 else ""
-        seconds = np.median(row["seconds"])
-        lines.append(
-            f"| {name} | {accuracy.mean():.2f}{spread} % | {seconds:.0f} |"
-        )
-    for name, accuracy in results["reported"].items():
-        lines.append(f"| *{name}* | *{100 * accuracy:.2f} %* | |")
-    return "\n".join(lines)
+    for name, measured in reported.items():
+        shares = map(by_column(measured).get, columns)
+        cells = (f"*{100 * x:.4g} %*" if x else "" for x in shares)
+        lines.append([f"*{name}*", *cells])
+    lines = [[corner, *columns], ["---"] * (1 + len(columns)), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(column: str, values: list[float] | None) -> str:
+    """Median of seconds; mean and standard deviation of all else."""
+    if values is None:
+        return ""
+    if column == "seconds":
+        return f"{np.median(values):.0f}"
+    percent = 100 * np.array(values)
+    spread = f" ± {percent.std(ddof=1):.2f}" if len(percent) > 1 else ""
+    return f"{percent.mean():.2f}{spread} %"

@@ -55,33 +55,6 @@ def large_digits(tmp_path, digits, digit_labels):
     return "--data=large_digits.npz"
 
 
-def rows_of(printed):
-    return [line for line in printed.splitlines() if "%" in line]
-
-
-def test_mnist_competitive(tmp_path, large_digits):
-    printed = run(tmp_path, "mnist_competitive.py", large_digits, "--epochs=20")
-    assert len(rows_of(printed)) == 3
-    # So few steps teach little; every figure beats chance all the same.
-    for row in rows_of(printed):
-        assert min(percentages(row)) > 15
-
-
-@pytest.mark.parametrize(
-    ("arguments", "rows"),
-    [
-        (["--units=100", "--epochs=10", "--seeds=0"], 2),
-        (["--sweep=inhibition", "--epochs=2", "--seeds=0"], 4),
-    ],
-)
-def test_lateral_inhibition(tmp_path, large_digits, arguments, rows):
-    printed = run(tmp_path, "lateral_inhibition.py", large_digits, *arguments)
-    assert len(rows_of(printed)) == rows
-    for row in rows_of(printed):
-        assert max(percentages(row.replace("+- ", ""))) > 30
-    assert len(list((tmp_path / "weights").glob("*.png"))) in (1, 4)
-
-
 def test_gallery(tmp_path, large_digits):
     run(tmp_path, "gallery.py", large_digits, "--epochs=2")
     drawn = {path.name for path in (tmp_path / "gallery").iterdir()}
@@ -92,37 +65,58 @@ def test_gallery(tmp_path, large_digits):
 
 
 @pytest.mark.parametrize(
-    ("script", "models"),
+    ("script", "rows"),
     [
-        ("mnist_readout.py", 3),
-        ("cifar10_readout.py", 4),
-        ("hebbian_mlp.py", 3),
-        ("hybrid.py", 3),
+        ("examples/mnist_competitive.py", 2),
+        ("examples/lateral_inhibition.py", 4),
+        ("examples/inhibition_rates.py", 4),
+        ("examples/growth_bounds.py", 4),
+        ("examples/mnist_readout.py", 3),
+        ("examples/cifar10_readout.py", 4),
+        ("examples/hebbian_mlp.py", 3),
+        ("examples/hybrid.py", 3),
+        ("tests/benchmarks/guards.py", 2),
+        ("tests/benchmarks/mixed_precision.py", 3),
+        ("tests/benchmarks/visualization.py", 1),
     ],
 )
-def test_experiments(tmp_path, large_digits, script, models):
+def test_experiments(tmp_path, large_digits, script, rows):
     printed = run(
         tmp_path,
-        script,
+        EXAMPLES.parent / script,
         large_digits,
         "--quick",
         "--seeds=3",
         "--output=figures.json",
     )
     results = json.loads((tmp_path / "figures.json").read_text())
-    assert results["command"].startswith(f"python examples/{script} --data")
+    assert results["command"].startswith(f"python {script} --data")
     assert results["seeds"] == [3]
-    assert len(results["rows"]) == models
+    assert len(results["rows"]) == rows
     table = [line for line in printed.splitlines() if line.startswith("| ")]
-    assert len(table) == 1 + models + len(results["reported"])
+    assert len(table) == 2 + rows + len(results["reported"])
     for name, row in results["rows"].items():
         (line,) = (line for line in table if line.startswith(f"| {name} |"))
-        assert f"{100 * row['accuracy'][0]:.2f} %" in line
-    assert (tmp_path / "figures.png").stat().st_size > 1000
+        for column, (value,) in row.items():
+            percent = f"{100 * value:.2f} %"
+            assert (f"{value:.0f}" if column == "seconds" else percent) in line
+    if results["figure"]:
+        assert (tmp_path / "figures.png").stat().st_size > 1000
 
 
-def test_the_results_page_shows_the_figures_of_the_experiments(monkeypatch):
+@pytest.mark.parametrize("name", ["results.md", "measurements.md"])
+def test_the_pages_show_the_figures_of_the_experiments(name, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import results_page
 
-    assert results_page.PAGE.read_text() == results_page.page()
+    page = (EXAMPLES.parent / "docs" / name).read_text()
+    assert page == results_page.PAGES[name]()
+
+
+def test_the_figures_of_the_readme_stand_in_the_results():
+    root = EXAMPLES.parent
+    percent = r"[\d.]+(?: ± [\d.]+)? %"
+    quoted = set(re.findall(percent, (root / "README.md").read_text()))
+    results = (root / "docs" / "results.md").read_text()
+    assert quoted
+    assert quoted <= set(re.findall(percent, results))
