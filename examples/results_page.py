@@ -1,4 +1,4 @@
-"""Writes docs/results.md and docs/measurements.md from measured figures.
+"""Writes the pages of results, measurements and speed from measured figures.
 
     python examples/results_page.py
 
@@ -9,10 +9,16 @@ docs/results/, the words their docstrings.
 import ast
 import json
 import pathlib
+import sys
 
 import experiment
 
+sys.path.insert(0, str(experiment.ROOT / "tests" / "benchmarks"))
+import throughput
+
 DOCS = experiment.ROOT / "docs"
+BENCHMARKS = DOCS / "results" / "benchmarks"
+COSTS = ("guards", "mixed_precision", "visualization")
 RESULTS = """\
 # Results
 
@@ -32,6 +38,12 @@ What precision, checks and pictures cost, mean and standard deviation over
 repeated runs, one for each seed. As in [Results](results.md), each program
 writes its own figures.
 """
+SPEED = """\
+# Speed
+
+How to make it fast is in the guide on [performance](guides/performance.md).
+Ratios say more than times, which depend on the machine.
+"""
 
 
 def read(path: pathlib.Path) -> dict:
@@ -45,7 +57,10 @@ def section(runs: list[dict], table: str, figure: str = "") -> str:
     docstring = ast.get_docstring(ast.parse(script.read_text()))
     title, _, *about = docstring.split("\n\n")
     commands = "\n".join(
-        f"KERAS_BACKEND={run['backend']} {run['command']}" for run in runs
+        f"KERAS_BACKEND={run['backend']} {run['command']}"
+        if run["backend"]
+        else run["command"]
+        for run in runs
     )
     parts = [
         f"## {title.rstrip('.')}",
@@ -63,10 +78,8 @@ def origin(run: dict) -> str:
     versions = ", ".join(
         f"{name} {version}" for name, version in run["versions"].items()
     )
-    return (
-        f"Seeds {seeds}; {run['backend']} on {run['cpu_cores']} CPU core(s); "
-        f"{versions}; {run['date']}."
-    )
+    where = f"{run['backend'] or 'each'} on {run['cpu_cores']} CPU core(s)"
+    return f"Seeds {seeds}; {where}; {versions}; {run['date']}."
 
 
 def results() -> str:
@@ -83,23 +96,35 @@ def results() -> str:
     return "\n".join(sections)
 
 
+def benchmark(folder: pathlib.Path) -> str:
+    """The section of a benchmark, with a column for each backend."""
+    runs = [read(path) for path in sorted(folder.glob("*.json"))]
+    rows: dict[str, dict] = {}
+    for run in runs:
+        for name, row in run["rows"].items():
+            measured, values = next(iter(row.items()))
+            rows.setdefault(name, {})[run["backend"]] = values
+    return section(runs, experiment.table(rows, {}, measured))
+
+
 def measurements() -> str:
-    """The page of the benchmarks, a column for each backend."""
-    folder = DOCS / "results" / "benchmarks"
-    sections = [MEASUREMENTS]
-    for benchmark in sorted(path for path in folder.iterdir() if path.is_dir()):
-        runs = [read(path) for path in sorted(benchmark.glob("*.json"))]
-        rows: dict[str, dict] = {}
-        for run in runs:
-            for name, row in run["rows"].items():
-                measured, values = next(iter(row.items()))
-                rows.setdefault(name, {})[run["backend"]] = values
-        sections.append(section(runs, experiment.table(rows, {}, measured)))
-    sections.append((folder / "speed.md").read_text())
-    return "\n".join(sections)
+    """The page of the benchmarks but for speed."""
+    sections = (benchmark(BENCHMARKS / name) for name in COSTS)
+    return "\n".join([MEASUREMENTS, *sections])
 
 
-PAGES = {"results.md": results, "measurements.md": measurements}
+def speed() -> str:
+    """The page of throughput and of the parts of a step."""
+    run = read(throughput.OUTPUT)
+    figures = section([run], throughput.table(run["figures"]))
+    return "\n".join([SPEED, figures, benchmark(BENCHMARKS / "step")])
+
+
+PAGES = {
+    "results.md": results,
+    "measurements.md": measurements,
+    "performance.md": speed,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

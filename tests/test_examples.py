@@ -77,6 +77,7 @@ def test_gallery(tmp_path, large_digits):
         ("examples/hybrid.py", 3),
         ("tests/benchmarks/guards.py", 2),
         ("tests/benchmarks/mixed_precision.py", 3),
+        ("tests/benchmarks/step.py", 14),
         ("tests/benchmarks/visualization.py", 1),
     ],
 )
@@ -104,7 +105,7 @@ def test_experiments(tmp_path, large_digits, script, rows):
         assert (tmp_path / "figures.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("name", ["results.md", "measurements.md"])
+@pytest.mark.parametrize("name", ["results.md", "measurements.md", "performance.md"])
 def test_the_pages_show_the_figures_of_the_experiments(name, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import results_page

@@ -16,7 +16,6 @@ the process took beyond its data and model, compiled programs included.
 import argparse
 import datetime
 import importlib.metadata
-import importlib.util
 import json
 import os
 import pathlib
@@ -33,11 +32,10 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import oracles
 
-OUTPUT = (
-    pathlib.Path(__file__).parents[2] / "docs/results/benchmarks/speed.json"
-)
+RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
+OUTPUT = RESULTS / "benchmarks" / "throughput.json"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
-PEERS = {"sklearn": "k-means, scikit-learn", "minisom": "MiniSom"}
+PEERS = {"scikit-learn": "k-means", "minisom": "MiniSom"}
 TURNS = 5
 
 
@@ -159,7 +157,7 @@ def peer_of(
     """An epoch of a peer, if it is installed."""
     starts = range(0, len(images), case.batch_size)
     batches = [images[i : i + case.batch_size] for i in starts]
-    if name == "sklearn":
+    if name == "scikit-learn":
         from sklearn.cluster import MiniBatchKMeans
 
         means = MiniBatchKMeans(case.units, n_init=1, random_state=0)
@@ -296,9 +294,12 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):  # what XLA and TensorFlow go by
         cores = sorted(os.sched_getaffinity(0))[: args.threads]
         os.sched_setaffinity(0, cores)
-    installed = [
-        name for name in (*BACKENDS, *PEERS) if importlib.util.find_spec(name)
-    ]
+    packages = {
+        package
+        for each in importlib.metadata.packages_distributions().values()
+        for package in map(str.lower, each)
+    }
+    installed = [name for name in (*BACKENDS, *PEERS) if name in packages]
     figures = []
     for name in args.cases or CASES:
         for by in [*installed, "dense"]:
@@ -311,12 +312,13 @@ def main() -> None:
         results = {
             "command": "python tests/benchmarks/throughput.py",
             "date": datetime.date.today().isoformat(),
-            "threads": args.threads,
+            "backend": None,  # but all
+            "cpu_cores": args.threads,
             "versions": {
                 name: importlib.metadata.version(name)
-                for name in ("keras", *installed, "keras-hebbian", "numpy")
-                if name != "sklearn"
+                for name in ("keras", "keras-hebbian", "numpy", *installed)
             },
+            "seeds": [0],
             "figures": figures,
         }
         output.parent.mkdir(parents=True, exist_ok=True)
