@@ -69,8 +69,8 @@ def test_gallery(tmp_path, large_digits):
     [
         ("examples/mnist_competitive.py", 2),
         ("examples/lateral_inhibition.py", 4),
-        ("examples/inhibition_rates.py", 4),
-        ("examples/growth_bounds.py", 4),
+        ("examples/lateral_inhibition_rates.py", 4),
+        ("examples/lateral_inhibition_bounds.py", 4),
         ("examples/mnist_readout.py", 3),
         ("examples/cifar10_readout.py", 4),
         ("examples/hebbian_mlp.py", 3),

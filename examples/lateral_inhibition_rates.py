@@ -1,6 +1,6 @@
 """Does inhibition help?
 
-    python examples/inhibition_rates.py
+    python examples/lateral_inhibition_rates.py
 
 The 100 units of `lateral_inhibition.py`, 40 epochs, with several rates of
 inhibition. It does not help, where the thresholds are fast enough: homeostasis

@@ -1,6 +1,6 @@
 """Bounds on the growth of a weight in one batch.
 
-    python examples/growth_bounds.py
+    python examples/lateral_inhibition_bounds.py
 
 A batch multiplies a weight by `1 + learning_rate * sum_b e' o`, clipped to
 `LateralInhibitionSparse.GROWTH`. The 100 units of `lateral_inhibition.py`, 40
