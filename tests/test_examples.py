@@ -105,7 +105,9 @@ def test_experiments(tmp_path, large_digits, script, rows):
         assert (tmp_path / "figures.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("name", ["results.md", "measurements.md", "performance.md"])
+@pytest.mark.parametrize(
+    "name", ["results.md", "measurements.md", "performance.md"]
+)
 def test_the_pages_show_the_figures_of_the_experiments(name, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import results_page

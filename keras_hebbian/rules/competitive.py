@@ -22,8 +22,8 @@ Reference:
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from keras_hebbian._backend import sum_segments
 from keras_hebbian._powers import power
-from keras_hebbian._segments import sum_segments
 
 
 def dual(kernel: Tensor, p: float) -> Tensor:

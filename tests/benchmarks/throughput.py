@@ -10,7 +10,8 @@ product of the batch with the weights on this backend, the least that a step
 must do. Peers that are installed run beside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
 torch. Medians of five turns, with the slowest and the fastest. Memory is what
-the process took beyond its data and model, compiled programs included.
+the first `fit` took beyond the most that making data and model had taken, what
+the backend compiles included.
 """
 
 import argparse
