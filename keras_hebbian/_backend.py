@@ -1,7 +1,5 @@
 """What each backend does best in its own way."""
 
-from typing import Any
-
 import keras
 from keras import KerasTensor as Tensor
 from keras import ops
@@ -22,16 +20,3 @@ def sum_segments(columns: Tensor, segments: Tensor, count: int) -> Tensor:
         return ops.zeros(shape, columns.dtype).at[..., segments].add(columns)
     sums = ops.segment_sum(ops.transpose(columns), segments, count)
     return ops.transpose(sums)
-
-
-def either(condition: Tensor, first: Any, second: Any) -> Any:
-    """One of two structures of tensors, by a scalar condition.
-
-    XLA merges a choice between values into what made them. Without it such a
-    choice would copy all of them, and a branch copies nothing.
-    """
-    if keras.backend.backend() == "jax":
-        return keras.tree.map_structure(
-            lambda *pair: ops.where(condition, *pair), first, second
-        )
-    return ops.cond(condition, lambda: first, lambda: second)

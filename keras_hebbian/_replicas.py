@@ -1,4 +1,4 @@
-"""Sums over data-parallel replicas, the one thing that knows the backend.
+"""Sums over data-parallel replicas, which each backend has in its own way.
 
 A rule that normalises what it summed over a batch must sum over the whole
 global batch first: the mean of the replicas' normalised updates is a

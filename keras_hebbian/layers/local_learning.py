@@ -11,7 +11,6 @@ from keras import ops
 from keras.optimizers import schedules
 
 from keras_hebbian._arguments import check_integer, check_values
-from keras_hebbian._backend import either
 from keras_hebbian._replicas import sum_over_replicas
 
 
@@ -251,8 +250,9 @@ class LocalLearningLayer(keras.layers.Layer):
         learned = self.learn(inputs, response, state, rates)
         unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
         skip = sum_over_replicas(unsound) > 0
-        old = {name: state[name] for name in learned}
-        for name, value in either(skip, old, learned).items():
+        # A branch, because a choice between values would copy all of them.
+        kept = ops.cond(skip, lambda: state, lambda: learned)
+        for name, value in kept.items():
             getattr(self, name).assign(value)
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
