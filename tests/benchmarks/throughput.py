@@ -256,9 +256,9 @@ def apart(name: str, by: str, threads: int) -> dict:
 def table(figures: list[dict]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| case | by | samples/s | slowest to fastest | x NumPy, float64 "
-        "| x NumPy, float32 | its time / product | memory, MB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| case | inputs x units, batch | by | samples/s | slowest to fastest "
+        "| x NumPy, float64 | x NumPy, float32 | time / product | memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
         fit, product, *loops = (
@@ -267,8 +267,10 @@ def table(figures: list[dict]) -> str:
         )
         ratios = [f"{fit / loop:.1f}" if loop else "" for loop in loops]
         by = {**BACKENDS, **PEERS}.get(figure["by"], "plain torch, dense")
+        case = CASES[figure["case"]]
         cells = [
             figure["case"],
+            f"{case.inputs} x {case.units}, {case.batch_size}",
             by,
             f"{fit:,.0f}",
             f"{min(figure['fit']):,.0f} to {max(figure['fit']):,.0f}",
