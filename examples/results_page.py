@@ -90,7 +90,7 @@ def results() -> str:
         table = experiment.table(
             run["rows"], run["reported"], f"{run['test_images']} test images"
         )
-        caption = run.get("figure", experiment.curves.__doc__)
+        caption = run["figure"]
         figure = caption and f"![{caption}](results/{path.stem}.png)"
         sections.append(section([run], table, figure))
     return "\n".join(sections)

@@ -148,17 +148,20 @@ class _LocalTraining:
     def _step(self, data: Any, training: bool) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self(x, training=training)
-        self._check_nothing_to_minimize()
+        first, *_ = self._layers_without_loss()
         if all(metric.name == "loss" for metric in self.metrics):
             if not training:
                 return _reports(self)
             # Something, because on TensorFlow no step may be without logs.
-            return {"iterations": local_layers(self)[0].iterations.value}
+            return {"iterations": first.iterations.value}
         logs = self.compute_metrics(x, y, outputs, sample_weight)
         return {name: logs[name] for name in logs if name != "loss"}
 
-    def _check_nothing_to_minimize(self) -> None:
-        """Refuses to drop a loss, or to train where nothing learns."""
+    def _layers_without_loss(self) -> list[LocalLearningLayer]:
+        """The local layers, at least one, of a model with nothing to minimize.
+
+        Refuses to drop a loss, or to train where nothing learns.
+        """
         layers = local_layers(self)
         constants = sum(len(layer.losses) for layer in layers)
         if not layers or len(self.losses) > constants:
@@ -167,6 +170,7 @@ class _LocalTraining:
                 "layer, or whose other layers add losses or regularize their "
                 "weights. Received: loss=None"
             )
+        return layers
 
     if keras.backend.backend() == "jax":
 
@@ -223,8 +227,8 @@ class HebbianModel(_LocalTraining, keras.Model):
     all other layers by backpropagation in the same `fit`. In both cases the
     history and, at the end of an epoch, the progress bar show what the local
     layers report; with several of them each name starts with the layer's own.
-    `evaluate` returns
-    the compiled metrics, and without any what the local layers report.
+    `evaluate` returns the compiled metrics, and without any what the local
+    layers report.
 
     Example:
 
@@ -272,8 +276,8 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     all other layers by backpropagation in the same `fit`. In both cases the
     history and, at the end of an epoch, the progress bar show what the local
     layers report; with several of them each name starts with the layer's own.
-    `evaluate` returns
-    the compiled metrics, and without any what the local layers report.
+    `evaluate` returns the compiled metrics, and without any what the local
+    layers report.
 
     Example:
 

@@ -16,6 +16,7 @@ the backend compiles included.
 
 import argparse
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -77,8 +78,8 @@ WITH_PEERS = ("competing-small", "competing-large")
 def images_of(case: Case) -> np.ndarray:
     """As bright as handwritten digits: four of five pixels are dark."""
     weights = case.inputs * case.units
-    batches = np.clip(2e10 / weights, 10 * case.batch_size, 20_000)
-    shape = (int(batches) // case.batch_size * case.batch_size, case.inputs)
+    samples = np.clip(2e10 / weights, 10 * case.batch_size, 20_000)
+    shape = (int(samples) // case.batch_size * case.batch_size, case.inputs)
     rng = np.random.default_rng(0)
     images = rng.random(shape, dtype="float32")
     images *= rng.random(shape, dtype="float32") < 0.2
@@ -152,10 +153,8 @@ def product_of(case: Case, images: np.ndarray) -> Callable[[], None]:
     return run
 
 
-def peer_of(
-    name: str, case: Case, images: np.ndarray
-) -> Callable[[], None] | None:
-    """An epoch of a peer, if it is installed."""
+def peer_of(name: str, case: Case, images: np.ndarray) -> Callable[[], None]:
+    """An epoch of a peer."""
     starts = range(0, len(images), case.batch_size)
     batches = [images[i : i + case.batch_size] for i in starts]
     if name == "scikit-learn":
@@ -167,9 +166,8 @@ def peer_of(
     if name == "minisom":
         from minisom import MiniSom
 
-        few = images[: 100_000 // case.units]
         som = MiniSom(case.units // 10, 10, case.inputs, random_seed=0)
-        return lambda: som.train_batch(few, len(few))
+        return lambda: som.train_batch(images, len(images))
     import torch
 
     kernel = torch.randn(case.inputs, case.units)
@@ -198,33 +196,31 @@ def measure(name: str, by: str) -> dict:
     if "p" in case.layer:
         some = max(case.batch_size, int(2e9 / (case.inputs * case.units)))
     few = images[:some]
-    loop = loop_of(case, few, "float64")
+    loops = {
+        dtype: (len(few), loop_of(case, few, dtype))
+        for dtype in ("float64", "float32")
+    }
+    if by == "minisom":  # which takes one sample at a time
+        images = images[: 100_000 // case.units]
+    makers = {"fit": fit_of, "product": product_of}
     if by not in BACKENDS:
-        runs = {"fit": peer_of(by, case, images), "float64": loop}
-        samples = {"fit": len(images), "float64": len(few)}
-        if by == "minisom":
-            samples["fit"] = len(images[: 100_000 // case.units])
-    else:
-        runs = {
-            "fit": fit_of(case, images),
-            "product": product_of(case, images),
-            "float64": loop,
-            "float32": loop_of(case, few, "float32"),
-        }
-        samples = {**dict.fromkeys(runs, len(few)), "fit": len(images)}
-        samples["product"] = len(images)
+        makers = {"fit": functools.partial(peer_of, by)}
+        del loops["float32"]
+    runs = {
+        kind: (len(images), make(case, images)) for kind, make in makers.items()
+    } | loops
     before = peak_memory()
-    runs["fit"]()
+    runs["fit"][1]()
     memory = peak_memory() - before
-    for run in runs.values():
+    for _, run in runs.values():
         run()
     rates: dict[str, list[float]] = {kind: [] for kind in runs}
     for _ in range(TURNS):
-        for kind, run in runs.items():
+        for kind, (samples, run) in runs.items():
             start = time.perf_counter()
             run()
             seconds = time.perf_counter() - start
-            rates[kind].append(round(samples[kind] / seconds, 1))
+            rates[kind].append(round(samples / seconds, 1))
     return {"case": name, "by": by, **rates, "memory": memory}
 
 
