@@ -22,7 +22,12 @@ Reference:
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from keras_hebbian._backend import sum_segments
+from keras_hebbian._backend import (
+    add_product,
+    first_and_kth,
+    largest_magnitude,
+    sum_segments,
+)
 from keras_hebbian._powers import power
 
 
@@ -36,7 +41,9 @@ def dual(kernel: Tensor, p: float) -> Tensor:
         return kernel
     if p < 2:
         return ops.sign(kernel) * power(ops.abs(kernel), p - 1)
-    return kernel * power(ops.abs(kernel), p - 2)
+    powered = power(ops.abs(kernel), p - 2)
+    powered *= kernel
+    return powered
 
 
 def norms(kernel: Tensor, p: float) -> Tensor:
@@ -61,17 +68,7 @@ def compete(currents: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         Indices of the units and their currents, both `(2, batch)`.
     """
-    place = ops.arange(k)
-    # XLA turns a slice of `top_k` into a full sort; a masked sum it does not.
-    drives, units = (
-        ops.stack(
-            [
-                ops.sum(ops.where(place == chosen, ranked, 0), axis=-1)
-                for chosen in (0, k - 1)
-            ]
-        )
-        for ranked in ops.top_k(currents, k)  # (batch, k)
-    )
+    drives, units = first_and_kth(currents, k)
     return units, drives
 
 
@@ -89,23 +86,29 @@ def direction(
     is 1 for the first of the `units` of a sample, `-delta` for the second and
     0 for all others, so that the sums need no product with the batch.
     """
-    inputs = ops.transpose(ops.cast(inputs, kernel.dtype))
+    inputs = ops.cast(inputs, kernel.dtype)
     hebbian, decay = (
         sum_segments(
-            ops.concatenate([winner, -delta * rival], axis=-1),
+            ops.concatenate([winner, -delta * rival]),
             ops.reshape(units, (-1,)),
             kernel.shape[-1],
         )
         for winner, rival in ((inputs, inputs), (drives[0], drives[1]))
     )  # (inputs, units) and (units,)
-    return hebbian - decay * kernel
+    return add_product(hebbian, -decay, kernel)
 
 
 def step(
     kernel: Tensor, direction: Tensor, rate: Tensor, precision: float
 ) -> Tensor:
     """`W + rate * D / max(max |D|, precision)`: no weight moves by more than
-    `rate`. Where one would overflow, all weights become NaN."""
-    largest = ops.max(ops.abs(direction), initial=precision)
+    `rate`. Where one would overflow, all weights become NaN.
+
+    On torch the result takes the place of `direction`.
+    """
+    largest = largest_magnitude(direction)
+    largest = ops.clip(largest, precision, float("inf"))
     finite = largest < float("inf")
-    return kernel + direction * ops.where(finite, rate / largest, float("nan"))
+    direction *= ops.where(finite, rate / largest, float("nan"))
+    direction += kernel
+    return direction

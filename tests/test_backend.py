@@ -1,0 +1,98 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_hebbian import _backend
+
+
+def numpy_of(tensors):
+    return [ops.convert_to_numpy(tensor) for tensor in tensors]
+
+
+def first_and_kth(values, k):
+    return numpy_of(_backend.first_and_kth(ops.convert_to_tensor(values), k))
+
+
+@pytest.mark.parametrize("columns", [4, 100, 512, 521, 640, 2000])
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_first_and_kth_are_those_of_a_full_sort(columns, k):
+    rng = np.random.default_rng(columns)
+    values = rng.permuted(np.tile(np.arange(columns), (30, 1)), axis=1)
+    values = values.astype("float32")
+    ranked, places = first_and_kth(values, k)
+    np.testing.assert_array_equal(ranked[0], columns - 1)
+    np.testing.assert_array_equal(ranked[1], columns - k)
+    order = np.argsort(-values, axis=1)
+    np.testing.assert_array_equal(places, order[:, [0, k - 1]].T)
+
+
+@given(st.sampled_from([2, 7, 600]), st.integers(0, 3), st.data())
+def test_of_equal_values_two_places_are_found(columns, distinct, data):
+    k = data.draw(st.integers(2, min(columns, 40)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    values = rng.integers(0, distinct + 1, (3, columns)).astype("float32")
+    ranked, places = first_and_kth(values, k)
+    np.testing.assert_array_equal(
+        ranked, np.sort(values, axis=1)[:, [-1, -k]].T
+    )
+    np.testing.assert_array_equal(
+        np.take_along_axis(values, places.T, axis=1), ranked.T
+    )
+    assert (places[0] != places[1]).all()
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 4)])
+@pytest.mark.usefixtures("float64")
+def test_segments_are_summed_one_after_another(shape):
+    rows = np.random.default_rng(0).normal(size=shape)
+    segments = np.array([3, 0, 3, 3, 1, 0])
+    expected = np.zeros((5, *shape[1:]))
+    np.add.at(expected, segments, rows)
+    (sums,) = numpy_of(
+        [
+            _backend.sum_segments(
+                ops.convert_to_tensor(rows), ops.convert_to_tensor(segments), 5
+            )
+        ]
+    )
+    np.testing.assert_allclose(sums, expected.T, rtol=1e-15)
+
+
+@pytest.mark.parametrize("extreme", [-7.0, 7.0])
+def test_magnitude_has_no_sign(extreme):
+    matrix = np.linspace(-3, 3, 12, dtype="float32").reshape(3, 4)
+    matrix[2, 1] = extreme
+    (largest,) = numpy_of(
+        [_backend.largest_magnitude(ops.convert_to_tensor(matrix))]
+    )
+    assert largest == 7
+
+
+def test_a_product_is_added():
+    total, one, other = np.random.default_rng(0).normal(size=(3, 2, 5))
+    (added,) = numpy_of(
+        [
+            _backend.add_product(
+                *map(ops.convert_to_tensor, (total.copy(), one, other))
+            )
+        ]
+    )
+    np.testing.assert_allclose(added, total + one * other, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("first", "expected"), [(True, 1), (False, 2)])
+def test_one_dict_is_chosen(first, expected):
+    one, two = ({"a": i * ops.ones((2,))} for i in (1, 2))
+    chosen = _backend.choose(ops.convert_to_tensor(first), one, two)
+    np.testing.assert_array_equal(*numpy_of([chosen["a"]]), expected)
+
+
+def test_order_in_memory_changes_no_value():
+    matrix = np.arange(6.0, dtype="float32").reshape(2, 3)
+    together = _backend.columns_together(ops.convert_to_tensor(matrix))
+    np.testing.assert_array_equal(*numpy_of([together]), matrix)
+    if keras.backend.backend() == "torch":
+        assert together.mT.is_contiguous()
