@@ -8,6 +8,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from keras_hebbian._arguments import check_integer, check_real
+from keras_hebbian._backend import columns_together
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
@@ -148,9 +149,17 @@ class HebbianCompetitive(LocalLearningLayer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
 
     def build_state(self, input_dim: int) -> None:
+        def initialize(shape: tuple[int, ...], dtype: str) -> Tensor:
+            return columns_together(self.kernel_initializer(shape, dtype))
+
         self.kernel = self.add_state(
-            "kernel", (input_dim, self.units), self.kernel_initializer
+            "kernel", (input_dim, self.units), initialize
         )
+
+    @property
+    def needs_response(self) -> bool:
+        """Whether the outputs are what the units compete by."""
+        return self.p == 2
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         return inputs @ ops.cast(state["kernel"], inputs.dtype)
@@ -158,12 +167,12 @@ class HebbianCompetitive(LocalLearningLayer):
     def learn(
         self,
         inputs: Tensor,
-        response: Tensor,
+        response: Tensor | None,
         state: dict[str, Tensor],
         rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         kernel = state["kernel"]
-        if self.p == 2:
+        if self.needs_response:
             currents = ops.cast(response, kernel.dtype)
         else:
             currents = competitive.currents(inputs, kernel, self.p)

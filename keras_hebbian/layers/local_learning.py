@@ -11,6 +11,7 @@ from keras import ops
 from keras.optimizers import schedules
 
 from keras_hebbian._arguments import check_integer, check_values
+from keras_hebbian._backend import choose
 from keras_hebbian._replicas import sum_over_replicas
 
 
@@ -27,7 +28,9 @@ class LocalLearningLayer(keras.layers.Layer):
     these weights, `respond` computes the outputs, `learn` the new weights, and
     `report` the scalars worth watching. It never assigns a weight itself. If
     the rule needs more than finite inputs, `usable` says so, and
-    `learns_from` in words.
+    `learns_from` in words. If it learns without its outputs, set
+    `needs_response` to `False`: a step that nobody else needs them for then
+    does not compute them.
 
     Example:
 
@@ -83,6 +86,7 @@ class LocalLearningLayer(keras.layers.Layer):
 
     state_names: tuple[str, ...] = ()
     learns_from = "finite"
+    needs_response = True
     minimum_units = 1
 
     def __init__(
@@ -109,7 +113,7 @@ class LocalLearningLayer(keras.layers.Layer):
     def learn(
         self,
         inputs: Tensor,
-        response: Tensor,
+        response: Tensor | None,
         state: dict[str, Tensor],
         rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
@@ -117,7 +121,8 @@ class LocalLearningLayer(keras.layers.Layer):
 
         Args:
             inputs: The batch, `(batch, inputs)`.
-            response: What `respond` returned for it, `(batch, units)`.
+            response: What `respond` returned for it, `(batch, units)`. `None`
+                if it was not computed, because `needs_response` is `False`.
             state: The weights of `state_names` before the batch, by name.
             rates: The rates at this moment, by name.
 
@@ -225,23 +230,50 @@ class LocalLearningLayer(keras.layers.Layer):
             self.refuse_unusable(inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         learning = bool(training) and self.trainable
-        state = {name: weight.value for name, weight in self.state.items()}
+        state = self._values()
         if learning and getattr(inputs, "requires_grad", False):
             # torch assigns in place what autograd still needs.
             state = {name: ops.copy(value) for name, value in state.items()}
         response = self.respond(inputs, state)
         if learning:
-            self._learn_from(inputs, response, state)
+            self._learn(inputs, response, state)
         # Keras refuses to fit or evaluate a model that has no loss at all.
         self.add_loss(ops.zeros(()))
         return self.activation(ops.cast(response, self.compute_dtype))
 
-    def _learn_from(
-        self, inputs: Tensor, response: Tensor, state: dict[str, Tensor]
+    def learn_from(self, inputs: Tensor) -> None:
+        """Learns from a batch as `call` does in training, without outputs.
+
+        torch does not see by itself that nobody uses them, and computing them
+        can take a third of a step.
+
+        Args:
+            inputs: Tensor of rank >= 2, `(..., inputs)`, for a built layer.
+
+        Raises:
+            ValueError: If the last dimension is not that of the weights.
+        """
+        if tuple(inputs.shape[-1:]) != (self.input_spec.axes[-1],):
+            raise ValueError(
+                f"Expected inputs of {self.name} with last dimension "
+                f"{self.input_spec.axes[-1]}. Received: shape={inputs.shape}"
+            )
+        if self.trainable:
+            inputs = ops.cast(inputs, self.compute_dtype)
+            state = self._values()
+            response = None
+            if self.needs_response:
+                response = self.respond(inputs, state)
+            self._learn(inputs, response, state)
+
+    def _values(self) -> dict[str, Tensor]:
+        return {name: weight.value for name, weight in self.state.items()}
+
+    def _learn(
+        self, inputs: Tensor, response: Tensor | None, state: dict[str, Tensor]
     ) -> None:
         inputs, response = (
-            ops.reshape(ops.stop_gradient(x), (-1, x.shape[-1]))
-            for x in (inputs, response)
+            x if x is None else self._samples(x) for x in (inputs, response)
         )
         dtype = next(iter(state.values())).dtype
         rates = {
@@ -250,13 +282,18 @@ class LocalLearningLayer(keras.layers.Layer):
         learned = self.learn(inputs, response, state, rates)
         unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
         skip = sum_over_replicas(unsound) > 0
-        # A branch, because a choice between values would copy all of them.
-        kept = ops.cond(skip, lambda: state, lambda: learned)
-        for name, value in kept.items():
+        for name, value in choose(skip, state, learned).items():
             getattr(self, name).assign(value)
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
         self.skipped.assign(self.skipped.value + skipped)
+
+    @staticmethod
+    def _samples(values: Tensor) -> Tensor:
+        values = ops.stop_gradient(values)
+        if len(values.shape) == 2:
+            return values
+        return ops.reshape(values, (-1, values.shape[-1]))
 
     def refuse_unusable(self, inputs: Any) -> None:
         """Raises a `ValueError` for values that the rule cannot learn from.

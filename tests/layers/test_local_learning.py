@@ -96,3 +96,61 @@ def test_local_layers_share_rates_counters_and_arguments():
     ]
     assert layer.iterations.dtype == layer.skipped.dtype == "int32"
     assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)
+
+
+LAYERS = {
+    "p2": lambda: kh.HebbianCompetitive(7, p=2),
+    "p3": lambda: kh.HebbianCompetitive(7, p=3, k=4),
+    "sparse": lambda: kh.LateralInhibitionSparse(7),
+    "sequential": lambda: kh.LateralInhibitionSparse(7, update="sequential"),
+    "oja": lambda: Oja(7),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("shape", [(12, 5), (3, 4, 5)])
+def test_learns_the_same_without_outputs(kind, shape):
+    images = np.random.default_rng(0).random(shape, dtype="float32")
+    called, told = LAYERS[kind](), LAYERS[kind]()
+    for layer in (called, told):
+        layer.build((None, *shape[1:]))
+    told.set_weights(called.get_weights())
+    called(images, training=True)
+    told.learn_from(images)
+    assert int(told.iterations) == 1
+    for mine, its in zip(told.get_weights(), called.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-6)
+
+    before = told.get_weights()
+    told.trainable = False
+    told.learn_from(images)
+    for mine, its in zip(told.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_learning_from_another_number_of_inputs_is_refused():
+    layer = kh.HebbianCompetitive(7)
+    layer.build((None, 5))
+    with pytest.raises(ValueError, match=r"dimension 5\. Received: .*6"):
+        layer.learn_from(np.ones((3, 6), dtype="float32"))
+
+
+class Counted(kh.HebbianCompetitive):
+    """Counts how often its outputs were computed."""
+
+    computed = 0
+
+    def respond(self, inputs, state):
+        type(self).computed += 1
+        return super().respond(inputs, state)
+
+
+@pytest.mark.parametrize(("p", "computed"), [(2, 3), (3, 0)])
+def test_outputs_that_nobody_needs_are_not_computed(p, computed, monkeypatch):
+    monkeypatch.setattr(Counted, "computed", 0)
+    model = kh.HebbianSequential([keras.Input((5,)), Counted(7, p=p)])
+    model.compile(run_eagerly=True)
+    images = np.random.default_rng(0).random((30, 5), dtype="float32")
+    before = Counted.computed
+    model.fit(images, batch_size=10, verbose=0)
+    assert Counted.computed - before == computed
