@@ -147,15 +147,27 @@ class _LocalTraining:
 
     def _step(self, data: Any, training: bool) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self(x, training=training)
+        unmeasured = all(metric.name == "loss" for metric in self.metrics)
+        if training and unmeasured and self._is_one_local_layer():
+            self.layers[0].learn_from(*keras.tree.flatten(x))
+        else:
+            outputs = self(x, training=training)
         first, *_ = self._layers_without_loss()
-        if all(metric.name == "loss" for metric in self.metrics):
+        if unmeasured:
             if not training:
                 return _reports(self)
             # Something, because on TensorFlow no step may be without logs.
-            return {"iterations": first.iterations.value}
+            iterations = keras.ops.convert_to_tensor(first.iterations)
+            return {"iterations": iterations}
         logs = self.compute_metrics(x, y, outputs, sample_weight)
         return {name: logs[name] for name in logs if name != "loss"}
+
+    def _is_one_local_layer(self) -> bool:
+        return (
+            isinstance(self, keras.Sequential)
+            and len(self.layers) == 1
+            and isinstance(self.layers[0], LocalLearningLayer)
+        )
 
     def _layers_without_loss(self) -> list[LocalLearningLayer]:
         """The local layers, at least one, of a model with nothing to minimize.

@@ -65,11 +65,16 @@ def as_tf_data(images):
     return {"x": tf.data.Dataset.from_tensor_slices(images).batch(20)}
 
 
-SOURCES = [as_arrays, as_py_dataset, as_generator, as_tf_data]
+def as_a_list(images):
+    return {"x": [images], "batch_size": 20}
 
 
+SOURCES = [as_arrays, as_py_dataset, as_generator, as_tf_data, as_a_list]
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_kind_of_data_gives_the_same_fit(digits, source):
+def test_every_kind_of_data_gives_the_same_fit(digits, source, eagerly):
     plain = kh.HebbianCompetitive(10)
     model = sequential()
     (layer,) = model.layers
@@ -78,7 +83,7 @@ def test_every_kind_of_data_gives_the_same_fit(digits, source):
     for start in range(0, 100, 20):
         plain(digits[start : start + 20], training=True)
 
-    model.compile()
+    model.compile(run_eagerly=eagerly)
     # Keras itself warns of `shuffle=True`, its default, with some of these.
     history = model.fit(
         **source(digits[:100]), shuffle=False, verbose=0
