@@ -242,16 +242,10 @@ class LocalLearningLayer(keras.layers.Layer):
         return self.activation(ops.cast(response, self.compute_dtype))
 
     def learn_from(self, inputs: Tensor) -> None:
-        """Learns from a batch as `call` does in training, without outputs.
+        """Learns as a built layer does in training, without its outputs.
 
-        torch does not see by itself that nobody uses them, and computing them
-        can take a third of a step.
-
-        Args:
-            inputs: Tensor of rank >= 2, `(..., inputs)`, for a built layer.
-
-        Raises:
-            ValueError: If the last dimension is not that of the weights.
+        torch cannot see that nobody uses them, and they take a third of a step.
+        A `ValueError` tells of inputs whose last dimension does not fit.
         """
         if tuple(inputs.shape[-1:]) != (self.input_spec.axes[-1],):
             raise ValueError(

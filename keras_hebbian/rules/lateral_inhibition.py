@@ -101,9 +101,8 @@ def step(
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
     kernel = state.kernel * factor
-    # 1 where a weight stays; a comparison is slow on TensorFlow. What is
-    # undefined stays so, and tells of the overflow.
-    kernel *= ops.sign(ops.relu(kernel - precision))
+    # A product, so that what is undefined stays so and tells of the overflow.
+    kernel *= ops.cast(kernel > precision, kernel.dtype)
     threshold = state.threshold + rates.threshold * added.threshold
     inhibition = state.inhibition + rates.inhibition * added.inhibition
     if non_negative:
