@@ -42,7 +42,9 @@ SPEED = """\
 # Speed
 
 How to make it fast is in the guide on [performance](guides/performance.md).
-Ratios say more than times, which depend on the machine.
+Ratios say more than times, which depend on the machine. Where the slowest and
+the fastest turn of TensorFlow are a factor of two apart, its two threads shared
+one core for whole epochs: the same processor time, twice the time that passed.
 """
 
 

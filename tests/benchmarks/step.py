@@ -21,6 +21,7 @@ from keras import ops
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 import experiment
+from keras_hebbian._backend import columns_together
 from keras_hebbian.rules import competitive
 
 P, K, DELTA, UNITS = 3, 7, 0.4, 2000
@@ -53,7 +54,7 @@ def dense_direction(inputs: Any, kernel: Any, currents: Any, units: Any) -> Any:
 def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
-    kernel = keras.random.normal((train[0].shape[1], UNITS))
+    kernel = columns_together(keras.random.normal((train[0].shape[1], UNITS)))
     for batch in (100, 1000):
         inputs = ops.convert_to_tensor(train[0][:batch])
         currents = competitive.currents(inputs, kernel, P)
