@@ -163,10 +163,12 @@ class _LocalTraining:
         return {name: logs[name] for name in logs if name != "loss"}
 
     def _is_one_local_layer(self) -> bool:
+        """Whether the model is one layer that learns, and is built."""
         return (
             isinstance(self, keras.Sequential)
             and len(self.layers) == 1
             and isinstance(self.layers[0], LocalLearningLayer)
+            and self.layers[0].built
         )
 
     def _layers_without_loss(self) -> list[LocalLearningLayer]:

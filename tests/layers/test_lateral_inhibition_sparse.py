@@ -454,3 +454,25 @@ def test_every_bar_is_found_by_some_unit(update, epochs, seed):
     kernel = state_of(layer)["kernel"]
     cosines = BARS @ (kernel / np.linalg.norm(kernel, axis=0)) / np.sqrt(8)
     assert cosines.max(axis=1).min() > 0.9
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_what_is_usable(dtype):
+    largest = float(np.finfo(dtype).max)
+    layer = kh.LateralInhibitionSparse(4)
+    for value, expected in {
+        0: True,
+        -0.0: True,
+        1: True,
+        largest: True,
+        -1e-6: False,
+        -largest: False,
+        np.inf: False,
+        -np.inf: False,
+        np.nan: False,
+    }.items():
+        inputs = np.full((50, 30), largest if value == largest else 0.5, dtype)
+        inputs[3, 7] = value
+        usable = layer.usable(ops.convert_to_tensor(inputs))
+        assert bool(ops.convert_to_numpy(usable)) == expected, value
+    assert layer.usable(ops.zeros((0, 3), dtype))
