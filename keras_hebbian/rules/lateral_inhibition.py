@@ -101,8 +101,8 @@ def step(
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
     kernel = state.kernel * factor
-    # A product, so that what is undefined stays so and tells of the overflow.
-    kernel *= ops.cast(kernel > precision, kernel.dtype)
+    # What is undefined stays so, and tells of the overflow.
+    kernel = ops.where(kernel <= precision, ops.zeros_like(kernel), kernel)
     threshold = state.threshold + rates.threshold * added.threshold
     inhibition = state.inhibition + rates.inhibition * added.inhibition
     if non_negative:
