@@ -460,19 +460,11 @@ def test_every_bar_is_found_by_some_unit(update, epochs, seed):
 def test_what_is_usable(dtype):
     largest = float(np.finfo(dtype).max)
     layer = kh.LateralInhibitionSparse(4)
-    for value, expected in {
-        0: True,
-        -0.0: True,
-        1: True,
-        largest: True,
-        -1e-6: False,
-        -largest: False,
-        np.inf: False,
-        -np.inf: False,
-        np.nan: False,
-    }.items():
+    usable = [(value, True) for value in (0, -0.0, 1, largest)]
+    unusable = [-1e-6, -largest, np.inf, -np.inf, np.nan]
+    for value, expected in usable + [(value, False) for value in unusable]:
         inputs = np.full((50, 30), largest if value == largest else 0.5, dtype)
         inputs[3, 7] = value
-        usable = layer.usable(ops.convert_to_tensor(inputs))
-        assert bool(ops.convert_to_numpy(usable)) == expected, value
+        found = layer.usable(ops.convert_to_tensor(inputs))
+        assert bool(ops.convert_to_numpy(found)) == expected, value
     assert layer.usable(ops.zeros((0, 3), dtype))
