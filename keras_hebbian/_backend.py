@@ -1,6 +1,9 @@
 """What each backend does best in its own way."""
 
+import itertools
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,22 +56,27 @@ def sum_segments(rows: Tensor, segments: Tensor, count: int) -> Tensor:
 
     `keras.ops.segment_sum` on torch rounds float64 to float32 and expands the
     indices to the size of the rows; on JAX the transpose of its result takes
-    longer than the sums.
+    longer than the sums, and those of neighbouring segments share cache lines.
     """
     if keras.backend.backend() == "torch":
         shape = (count, *rows.shape[1:])
         sums = rows.new_zeros(shape).index_add_(0, segments, rows)
         return sums.mT if sums.ndim > 1 else sums
     if keras.backend.backend() == "jax":
+        order = ops.argsort(segments)
         sums = ops.zeros((*rows.shape[1:], count), rows.dtype)
-        return sums.at[..., segments].add(ops.transpose(rows))
+        return sums.at[..., segments[order]].add(ops.transpose(rows[order]))
     return ops.transpose(ops.segment_sum(rows, segments, count))
 
 
-def add_product(total: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """`total + one * other`, on torch in place of `total`."""
+def add_product(
+    total: Tensor, one: Tensor, other: Tensor, out: Tensor
+) -> Tensor:
+    """`total + one * other`, on torch in place of `out`."""
     if keras.backend.backend() == "torch":
-        return total.addcmul_(one, other)
+        import torch
+
+        return torch.addcmul(total, one, other, out=out)
     return total + one * other
 
 
@@ -101,3 +109,39 @@ def choose(first: Tensor, one: dict, other: dict) -> dict:
     if keras.backend.backend() == "torch":
         return one if first else other
     return ops.cond(first, lambda: one, lambda: other)
+
+
+def jax_execution(step: Callable, steps: int) -> Callable:
+    """Steps of training as one program, where Keras calls one after another.
+
+    Returns:
+        Function of the state and an iterator over batches, to the logs of the
+        last step and the state. Batches of other shapes, such as the last and
+        incomplete one, are another program.
+    """
+    import jax
+
+    def run(state: Any, batches: Any) -> tuple[Any, Any]:
+        state, logs = jax.lax.scan(
+            lambda state, batch: step(state, batch)[::-1], state, batches
+        )
+        return jax.tree.map(lambda values: values[-1], logs), state
+
+    run = jax.jit(run, donate_argnums=0)
+
+    def stack(*batches: Any) -> Any:
+        on_host = isinstance(batches[0], np.ndarray)
+        return (np if on_host else jax.numpy).stack(batches)
+
+    def shapes(batch: Any) -> list[tuple[int, ...]]:
+        return [values.shape for values in jax.tree.leaves(batch)]
+
+    def execution(state: Any, iterator: Iterator) -> tuple[Any, Any]:
+        batches = list(itertools.islice(iterator, steps))
+        if not batches:
+            raise StopIteration
+        for _, alike in itertools.groupby(batches, shapes):
+            logs, state = run(state, jax.tree.map(stack, *alike))
+        return logs, state
+
+    return execution

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_hebbian._backend import jax_execution
 from keras_hebbian.layers.local_learning import (
     LocalLearningLayer,
     collect,
@@ -187,6 +188,21 @@ class _LocalTraining:
         return layers
 
     if keras.backend.backend() == "jax":
+
+        def make_train_function(self, force: bool = False) -> None:
+            """Keras's, but several steps of an execution are one program."""
+            one_program = (
+                self.loss is None
+                and self.steps_per_execution > 1
+                and self.jit_compile
+                and not self.run_eagerly
+                and keras.distribution.distribution() is None
+            )
+            if one_program and (force or self.train_function is None):
+                self.train_function = jax_execution(
+                    self.train_step, self.steps_per_execution
+                )
+            super().make_train_function(force and not one_program)
 
         def train_step(self, state: Any, data: Any) -> Any:
             if self.loss is None:

@@ -71,15 +71,12 @@ def test_magnitude_has_no_sign(extreme):
     assert largest == 7
 
 
-def test_a_product_is_added():
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_product_is_added(place):
     total, one, other = np.random.default_rng(0).normal(size=(3, 2, 5))
-    (added,) = numpy_of(
-        [
-            _backend.add_product(
-                *map(ops.convert_to_tensor, (total.copy(), one, other))
-            )
-        ]
-    )
+    tensors = [ops.convert_to_tensor(x.copy()) for x in (total, one, other)]
+    added = _backend.add_product(*tensors, out=tensors[place])
+    (added,) = numpy_of([added])
     np.testing.assert_allclose(added, total + one * other, rtol=1e-6)
 
 

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
+from keras_hebbian.layers.local_learning import local_layers
 
 ON_TORCH = keras.backend.backend() == "torch"
 
@@ -230,15 +231,33 @@ def test_a_standard_sequential_fits_without_a_loss(digits):
 
 
 @pytest.mark.skipif(ON_TORCH, reason="Keras runs single steps on torch")
-def test_steps_per_execution_changes_nothing(digits):
-    kernels = []
+@pytest.mark.parametrize("make_model", MODELS)
+@pytest.mark.parametrize("samples", [60, 100, 130])  # 1, 1 2/3, 2 1/6 of 3 x 20
+def test_steps_per_execution_changes_nothing(make_model, samples, digits):
+    kernels, reports = [], []
     for steps in (1, 3):
         keras.utils.set_random_seed(1)
-        model = sequential()
+        model = make_model()
         model.compile(steps_per_execution=steps)
-        model.fit(digits[:100], batch_size=20, shuffle=False, verbose=0)
-        kernels.append(kernel_of(model.layers[0]))
-    np.testing.assert_allclose(*kernels, rtol=1e-6)
+        history = model.fit(
+            digits[:samples], batch_size=20, epochs=2, shuffle=False, verbose=0
+        )
+        (units,) = local_layers(model)
+        kernels.append(kernel_of(units))
+        reports.append(history.history)
+        assert int(units.iterations) == 2 * -(-samples // 20)
+    np.testing.assert_allclose(*kernels, rtol=1e-5, atol=1e-6)
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.skipif(ON_TORCH, reason="Keras runs single steps on torch")
+def test_executions_of_a_dataset_that_ends_early(digits):
+    model = sequential()
+    model.compile(steps_per_execution=4)
+    batches = ((digits[i : i + 20],) for i in range(0, 120, 20))
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(batches, shuffle=False, verbose=0)
+    assert int(model.layers[0].iterations) == 6
 
 
 def test_several_layers_are_told_apart(digits):

@@ -180,20 +180,21 @@ class HebbianCompetitive(LocalLearningLayer):
         direction = sum_over_replicas(
             competitive.direction(inputs, kernel, units, drives, self.delta)
         )
-        kernel = competitive.step(
-            kernel, direction, rates["learning_rate"], self.precision
+        scale = competitive.scale(
+            direction, rates["learning_rate"], self.precision
         )
+        kernel = competitive.step(kernel, direction, scale)
         if self.kernel_constraint is not None:
             kernel = self.kernel_constraint(kernel)
-        return {"kernel": kernel}
+        return {"kernel": kernel, "scale": scale}
 
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
-        """Whether the new kernel is finite, a scalar.
+        """Whether the step was finite, a scalar.
 
-        An input that is not finite, or a step that overflows, spoils all
-        weights: one row tells of them.
+        An input that is not finite shows in the scale of the step. Known
+        before the new kernel, the answer costs no second pass over it.
         """
-        return ops.isfinite(ops.sum(learned["kernel"][0]))
+        return ops.isfinite(learned["scale"])
 
     def report(self) -> dict[str, Tensor]:
         """`converged`: the share of units whose `sum_i |W[i, u]|^p` lies

@@ -127,7 +127,8 @@ class LocalLearningLayer(keras.layers.Layer):
             rates: The rates at this moment, by name.
 
         Returns:
-            The weights after the batch, by name.
+            The weights after the batch, by name. What other names hold is
+            for `sound` to see.
         """
         raise NotImplementedError
 
@@ -144,7 +145,7 @@ class LocalLearningLayer(keras.layers.Layer):
         Otherwise the batch leaves the state as it was. Sums are the cheapest
         witness: one that overflows is of weights that are lost anyway.
         """
-        total = sum(ops.sum(value) for value in learned.values())
+        total = sum(ops.sum(learned[name]) for name in self.state_names)
         return ops.logical_and(self.usable(inputs), ops.isfinite(total))
 
     def report(self) -> dict[str, Tensor]:
@@ -276,6 +277,7 @@ class LocalLearningLayer(keras.layers.Layer):
         learned = self.learn(inputs, response, state, rates)
         unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
         skip = sum_over_replicas(unsound) > 0
+        learned = {name: learned[name] for name in state}
         for name, value in choose(skip, state, learned).items():
             getattr(self, name).assign(value)
         skipped = ops.cast(skip, "int32")

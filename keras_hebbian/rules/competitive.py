@@ -95,20 +95,19 @@ def direction(
         )
         for winner, rival in ((inputs, inputs), (drives[0], drives[1]))
     )  # (inputs, units) and (units,)
-    return add_product(hebbian, -decay, kernel)
+    return add_product(hebbian, -decay, kernel, out=hebbian)
 
 
-def step(
-    kernel: Tensor, direction: Tensor, rate: Tensor, precision: float
-) -> Tensor:
-    """`W + rate * D / max(max |D|, precision)`: no weight moves by more than
-    `rate`. Where one would overflow, all weights become NaN.
-
-    On torch the result takes the place of `direction`.
+def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
+    """`rate / max(max |D|, precision)`, a scalar, with which no weight moves
+    by more than `rate`. NaN, where a `D` is undefined or not finite.
     """
     largest = largest_magnitude(direction)
     largest = ops.clip(largest, precision, float("inf"))
     finite = largest < float("inf")
-    direction *= ops.where(finite, rate / largest, float("nan"))
-    direction += kernel
-    return direction
+    return ops.where(finite, rate / largest, float("nan"))
+
+
+def step(kernel: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
+    """`W + scale * D`. On torch the result takes the place of `direction`."""
+    return add_product(kernel, direction, scale, out=direction)

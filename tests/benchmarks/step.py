@@ -83,7 +83,9 @@ def run(
                 units,
             ),
             "update": (
-                lambda w, d: competitive.step(w, d, 0.02, 1e-30),
+                lambda w, d: competitive.step(
+                    w, d, competitive.scale(d, 0.02, 1e-30)
+                ),
                 kernel,
                 direction,
             ),

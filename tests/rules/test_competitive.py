@@ -87,6 +87,11 @@ def test_directions_of_parts_add_up(digits):
     np.testing.assert_allclose(first + second, whole, rtol=1e-4, atol=1e-4)
 
 
+def move(kernel, direction, rate):
+    scale = competitive.scale(direction, rate, precision=1e-30)
+    return competitive.step(kernel, direction, scale)
+
+
 finite = st.floats(-(2**66), 2**66, width=32)
 
 
@@ -94,11 +99,10 @@ finite = st.floats(-(2**66), 2**66, width=32)
 def test_no_weight_moves_by_more_than_the_rate(direction):
     kernel = np.zeros((3, 4), dtype="float32")
     moved = ops.convert_to_numpy(
-        competitive.step(
+        move(
             ops.convert_to_tensor(kernel),
             ops.convert_to_tensor(direction),
             ops.convert_to_tensor(0.02, dtype="float32"),
-            precision=1e-30,
         )
     )
     largest = np.abs(direction).max()
@@ -114,7 +118,5 @@ def test_no_weight_moves_by_more_than_the_rate(direction):
 def test_one_overflow_spoils_all_weights(value):
     direction = np.zeros((3, 4), dtype="float32")
     direction[2, 1] = value
-    kernel = competitive.step(
-        ops.ones((3, 4)), ops.convert_to_tensor(direction), 0.02, 1e-30
-    )
+    kernel = move(ops.ones((3, 4)), ops.convert_to_tensor(direction), 0.02)
     assert np.isnan(ops.convert_to_numpy(kernel)).all()
