@@ -177,11 +177,11 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     def usable(self, inputs: Tensor) -> Tensor:
         """Whether all inputs are non-negative and finite, a scalar."""
-        # Not a comparison of every value, which is slow on TensorFlow. The sum
-        # tells of what is undefined, too, which a minimum may pass over; it is
-        # of small numbers, because a sum of the largest would overflow.
-        finite = ops.isfinite(ops.sum(inputs * 1e-12))
-        return ops.logical_and(ops.min(inputs, initial=0) >= 0, finite)
+        # One sum, and no comparison of every value, which is slow on
+        # TensorFlow. Roots of negative values are undefined, and those of the
+        # largest do not overflow, but in float16.
+        wide = keras.backend.result_type(inputs.dtype, "float32")
+        return ops.isfinite(ops.sum(ops.sqrt(ops.cast(inputs, wide))))
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         return lateral_inhibition.settle(inputs, self._learned(state))

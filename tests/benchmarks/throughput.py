@@ -97,9 +97,11 @@ def fit_of(case: Case, images: np.ndarray) -> Callable[[], float]:
         kind = kh.HebbianCompetitive
     layer = kind(case.units, **case.layer)
     model = kh.HebbianSequential([keras.Input((case.inputs,)), layer])
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
+    by = keras.backend.backend()
+    sparse_on_tensorflow = "p" not in case.layer and by == "tensorflow"
     model.compile(
-        steps_per_execution=1 if on_torch else case.steps_per_execution
+        steps_per_execution=1 if by == "torch" else case.steps_per_execution,
+        jit_compile=True if sparse_on_tensorflow else "auto",
     )
 
     def run() -> float:

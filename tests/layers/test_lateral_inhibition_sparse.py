@@ -26,8 +26,15 @@ def samples_for(count):
     return images[:count].reshape(count, -1).astype("float64")
 
 
-@pytest.mark.parametrize("batch_size", [100, 7, 1])
-def test_sequential_is_the_loop_of_the_notebook(float64, batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "jit_compile"),
+    [(100, "auto"), (7, "auto"), (1, "auto"), (100, True)],
+)
+def test_sequential_is_the_loop_of_the_notebook(
+    float64, batch_size, jit_compile
+):
+    if jit_compile is True and keras.backend.backend() == "torch":
+        pytest.skip("needs a C++ compiler on torch")
     count = 2000 if batch_size == 100 else 300
     samples = samples_for(count)
     layer = kh.LateralInhibitionSparse(
@@ -50,7 +57,7 @@ def test_sequential_is_the_loop_of_the_notebook(float64, batch_size):
         gamma=1.0,
         beta=1e-3,
     )
-    model.compile()
+    model.compile(jit_compile=jit_compile)
     model.fit(samples, batch_size=batch_size, shuffle=False, verbose=0)
     learned = state_of(layer)
     for name, oracle in (
