@@ -45,7 +45,7 @@ def _group_size(columns: int, k: int) -> int:
 def _ends(ranked: Tensor, k: int) -> Tensor:
     """The first and the last of k columns, `(2, rows)`."""
     if keras.backend.backend() == "torch":
-        return ops.stack([ranked[:, 0], ranked[:, -1]])
+        return ranked[:, :: k - 1].mT
     # XLA turns a slice of `top_k` into a full sort; a masked sum it does not.
     chosen = np.arange(k) == np.array([0, k - 1])[:, None, None]
     return ops.sum(ops.where(chosen, ranked, 0), axis=-1)
@@ -84,7 +84,7 @@ def largest_magnitude(matrix: Tensor) -> Tensor:
     """The largest absolute value of a matrix, a scalar."""
     if keras.backend.backend() == "torch":
         smallest, largest = matrix.mT.aminmax()  # without a second matrix
-        return ops.max(ops.stack([-smallest, largest]))
+        return largest.maximum(-smallest)
     return ops.max(ops.max(ops.abs(matrix), axis=0))
 
 

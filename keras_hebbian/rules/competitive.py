@@ -87,11 +87,10 @@ def direction(
     0 for all others, so that the sums need no product with the batch.
     """
     inputs = ops.cast(inputs, kernel.dtype)
+    units = ops.reshape(units, (-1,))
     hebbian, decay = (
         sum_segments(
-            ops.concatenate([winner, -delta * rival]),
-            ops.reshape(units, (-1,)),
-            kernel.shape[-1],
+            ops.concatenate([winner, -delta * rival]), units, kernel.shape[-1]
         )
         for winner, rival in ((inputs, inputs), (drives[0], drives[1]))
     )  # (inputs, units) and (units,)
