@@ -7,7 +7,8 @@ the same number of threads. The process times in turns, on the same data: whole
 epochs of `fit` on an array after its first epoch, with all of Keras's own work;
 the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
-must do. Ten or a hundred steps run per execution, where the backend has it.
+must do. Ten or a hundred steps run per execution, where the backend has it, and
+XLA compiles sparse units on TensorFlow, too.
 Peers that are installed run beside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
 torch. Medians of five turns, with the slowest and the fastest. Memory is what
