@@ -51,32 +51,31 @@ def _ends(ranked: Tensor, k: int) -> Tensor:
     return ops.sum(ops.where(chosen, ranked, 0), axis=-1)
 
 
-def sum_segments(rows: Tensor, segments: Tensor, count: int) -> Tensor:
-    """The sum of the rows of each segment: `(rows, ...)` to `(..., count)`.
+def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
+    """`total`, `(..., count)`, plus the sum of the rows, `(rows, ...)`, of each
+    of `count` segments, on torch in place of `total`.
 
     `keras.ops.segment_sum` on torch rounds float64 to float32 and expands the
     indices to the size of the rows; on JAX the transpose of its result takes
     longer than the sums, and those of neighbouring segments share cache lines.
     """
     if keras.backend.backend() == "torch":
-        shape = (count, *rows.shape[1:])
-        sums = rows.new_zeros(shape).index_add_(0, segments, rows)
-        return sums.mT if sums.ndim > 1 else sums
+        segmented = total.mT if total.ndim > 1 else total
+        segmented.index_add_(0, segments, rows)
+        return total
     if keras.backend.backend() == "jax":
         order = ops.argsort(segments)
-        sums = ops.zeros((*rows.shape[1:], count), rows.dtype)
-        return sums.at[..., segments[order]].add(ops.transpose(rows[order]))
-    return ops.transpose(ops.segment_sum(rows, segments, count))
+        return total.at[..., segments[order]].add(ops.transpose(rows[order]))
+    sums = ops.segment_sum(rows, segments, total.shape[-1])
+    return total + ops.transpose(sums)
 
 
-def add_product(
-    total: Tensor, one: Tensor, other: Tensor, out: Tensor
-) -> Tensor:
-    """`total + one * other`, on torch in place of `out`."""
+def add_product(total: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """`total + one * other`, on torch in place of `one`."""
     if keras.backend.backend() == "torch":
         import torch
 
-        return torch.addcmul(total, one, other, out=out)
+        return torch.addcmul(total, one, other, out=one)
     return total + one * other
 
 

@@ -47,18 +47,15 @@ def test_of_equal_values_two_places_are_found(columns, distinct, data):
 @pytest.mark.parametrize("shape", [(6,), (6, 4)])
 @pytest.mark.usefixtures("float64")
 def test_segments_are_summed_one_after_another(shape):
-    rows = np.random.default_rng(0).normal(size=shape)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=shape)
     segments = np.array([3, 0, 3, 3, 1, 0])
-    expected = np.zeros((5, *shape[1:]))
+    total = rng.normal(size=(*shape[1:], 5))
+    expected = total.T.copy()
     np.add.at(expected, segments, rows)
-    (sums,) = numpy_of(
-        [
-            _backend.sum_segments(
-                ops.convert_to_tensor(rows), ops.convert_to_tensor(segments), 5
-            )
-        ]
-    )
-    np.testing.assert_allclose(sums, expected.T, rtol=1e-15)
+    tensors = [ops.convert_to_tensor(x) for x in (total.copy(), rows, segments)]
+    (sums,) = numpy_of([_backend.add_segments(*tensors)])
+    np.testing.assert_allclose(sums, expected.T, rtol=1e-14)
 
 
 @pytest.mark.parametrize("extreme", [-7.0, 7.0])
@@ -71,12 +68,10 @@ def test_magnitude_has_no_sign(extreme):
     assert largest == 7
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_product_is_added(place):
+def test_a_product_is_added():
     total, one, other = np.random.default_rng(0).normal(size=(3, 2, 5))
     tensors = [ops.convert_to_tensor(x.copy()) for x in (total, one, other)]
-    added = _backend.add_product(*tensors, out=tensors[place])
-    (added,) = numpy_of([added])
+    (added,) = numpy_of([_backend.add_product(*tensors)])
     np.testing.assert_allclose(added, total + one * other, rtol=1e-6)
 
 

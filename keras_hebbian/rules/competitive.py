@@ -24,9 +24,9 @@ from keras import ops
 
 from keras_hebbian._backend import (
     add_product,
+    add_segments,
     first_and_kth,
     largest_magnitude,
-    sum_segments,
 )
 from keras_hebbian._powers import power
 
@@ -88,13 +88,14 @@ def direction(
     """
     inputs = ops.cast(inputs, kernel.dtype)
     units = ops.reshape(units, (-1,))
-    hebbian, decay = (
-        sum_segments(
-            ops.concatenate([winner, -delta * rival]), units, kernel.shape[-1]
-        )
-        for winner, rival in ((inputs, inputs), (drives[0], drives[1]))
-    )  # (inputs, units) and (units,)
-    return add_product(hebbian, -decay, kernel, out=hebbian)
+
+    def add(total: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        rows = ops.concatenate([first, -delta * second])
+        return add_segments(total, rows, units)
+
+    none = ops.zeros((kernel.shape[-1],), kernel.dtype)
+    decay = add(none, drives[0], drives[1])  # (units,)
+    return add(-decay * kernel, inputs, inputs)
 
 
 def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
@@ -109,4 +110,4 @@ def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
 
 def step(kernel: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
     """`W + scale * D`. On torch the result takes the place of `direction`."""
-    return add_product(kernel, direction, scale, out=direction)
+    return add_product(kernel, direction, scale)
