@@ -192,9 +192,13 @@ class HebbianCompetitive(LocalLearningLayer):
         """Whether the step was finite, a scalar.
 
         An input that is not finite shows in the scale of the step. Known
-        before the new kernel, the answer costs no second pass over it.
+        before the new kernel, the answer costs no second pass over it, unless
+        a constraint may have spoiled it.
         """
-        return ops.isfinite(learned["scale"])
+        finite = ops.isfinite(learned["scale"])
+        if self.kernel_constraint is None:
+            return finite
+        return ops.logical_and(finite, super().sound(inputs, learned))
 
     def report(self) -> dict[str, Tensor]:
         """`converged`: the share of units whose `sum_i |W[i, u]|^p` lies

@@ -256,6 +256,14 @@ def test_a_constraint_holds_after_each_step(digits):
     assert kernel_of(layer).min() == 0
 
 
+def test_a_constraint_that_spoils_the_kernel_teaches_nothing(digits):
+    layer, before = learned(
+        digits[:100], kernel_constraint=lambda kernel: kernel * float("nan")
+    )
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
+
+
 def test_integers_are_cast(digits):
     integers = (digits[:20] * 16).astype("uint8")
     layer, before = learned(integers)
