@@ -246,7 +246,7 @@ def test_steps_per_execution_changes_nothing(make_model, samples, digits):
         kernels.append(kernel_of(units))
         reports.append(history.history)
         assert int(units.iterations) == 2 * -(-samples // 20)
-    np.testing.assert_allclose(*kernels, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*kernels, rtol=1e-6)
     assert reports[0] == reports[1]
 
 
