@@ -1,11 +1,13 @@
-"""Checks of arguments and of values, with one wording for all of them."""
+"""Arguments: what they are called in annotations, and checks of them."""
 
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from keras import KerasTensor as Tensor
 from keras import ops
+
+Tensor: TypeAlias = Any
+"""A tensor of whichever backend runs."""
 
 LARGEST = {"integer": 2**31 - 1, "number": 2.0**127}  # int32, float32
 
@@ -22,12 +24,27 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
 
 
 def check_real(name: str, value: Any, minimum: float) -> float:
-    """`value` as a `float`, or a `ValueError` that names the argument."""
+    """`value` as a `float`, or a `ValueError` that names the argument.
+
+    Tensors and arrays without axes count as numbers.
+    """
+    if getattr(value, "shape", None) == ():
+        value = ops.convert_to_numpy(value).item()
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not minimum <= value <= LARGEST["number"]:
         raise ValueError(
             f"Expected `{name}` to be a finite number >= {minimum} within "
             f"float32. Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """`value` as a `float` above 0, or a `ValueError` like the others."""
+    if check_real(name, value, minimum=0) == 0:
+        raise ValueError(
+            f"Expected `{name}` to be a finite number > 0. "
+            f"Received: {name}={value!r}"
         )
     return float(value)
 
@@ -40,21 +57,3 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
             f"Received: {name}={value!r}"
         )
     return value
-
-
-def check_values(expected: str, values: Tensor, fit: Tensor) -> None:
-    """A `ValueError` if values that can be seen do not `fit`, a scalar.
-
-    Those of a traced tensor cannot be seen, and pass.
-    """
-    try:
-        fits = bool(fit)
-    except TypeError:  # a traced tensor has no values yet
-        return
-    if not fits:
-        # In NumPy, because on JAX a minimum may pass over NaN.
-        seen = ops.convert_to_numpy(ops.cast(values, "float32"))
-        raise ValueError(
-            f"Expected {expected}. Received: values from {seen.min()} to "
-            f"{seen.max()}"
-        )

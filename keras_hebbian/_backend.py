@@ -2,13 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from keras import KerasTensor as Tensor
 from keras import ops
+
+from keras_hebbian._arguments import Tensor
 
 _GROUPED_FROM = 512  # values in a row; shorter ones are sorted soon enough
 
@@ -71,11 +72,9 @@ def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
 
 
 def add_product(total: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """`total + one * other`, on torch in place of `one`."""
+    """`total + one * other`, on torch in one pass."""
     if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.addcmul(total, one, other, out=one)
+        return total.addcmul(one, other)
     return total + one * other
 
 
@@ -98,16 +97,47 @@ def columns_together(value: Tensor) -> Tensor:
     return value
 
 
-def choose(first: Tensor, one: dict, other: dict) -> dict:
-    """The tensors of one dict or of the other, by a scalar."""
+def image_size(images: Tensor) -> list[Any]:
+    """Sizes of the axes between batch and channels: numbers, where known."""
+    sizes = list(ops.shape(images)[1:-1])
+    if keras.backend.backend() == "torch":
+        # A traced size is a tensor, with which exporters divide in other ways.
+        sizes = [int(x) if hasattr(x, "dtype") else x for x in sizes]
+    return sizes
+
+
+def reflect(images: Tensor, borders: Sequence[tuple[int, int]]) -> Tensor:
+    """Images `(batch, ..., channels)` with a border that mirrors them."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # It pads the last axes; `ops.pad` cannot leave out the first of them.
+        amounts = [each for axis in reversed(borders) for each in axis]
+        images = images.movedim(len(images.shape) - 1, 1)
+        images = torch.nn.functional.pad(images, amounts, mode="reflect")
+        return images.movedim(1, len(images.shape) - 1)
+    return ops.pad(images, [(0, 0), *borders, (0, 0)], mode="reflect")
+
+
+def choose(first: Tensor, one: Callable, other: Callable) -> Any:
+    """What one function or the other returns, by a scalar: tensors of the
+    same structure, shapes and dtypes, cheap to compute."""
     if keras.backend.backend() == "jax":
         # XLA computes the choice with the values; a branch copies them.
-        return {
-            name: ops.where(first, one[name], other[name]) for name in other
-        }
+        return keras.tree.map_structure(
+            lambda x, y: ops.where(first, x, y), one(), other()
+        )
     if keras.backend.backend() == "torch":
-        return one if first else other
-    return ops.cond(first, lambda: one, lambda: other)
+        return one() if first else other()
+    return ops.cond(first, one, other)
+
+
+def visible(value: Tensor) -> float | None:
+    """The number that a scalar holds, or `None` while it is being traced."""
+    try:
+        return float(value)
+    except (TypeError, RuntimeError):
+        return None
 
 
 def jax_execution(step: Callable, steps: int) -> Callable:

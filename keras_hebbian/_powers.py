@@ -1,7 +1,8 @@
 """Powers of tensors."""
 
-from keras import KerasTensor as Tensor
 from keras import ops
+
+from keras_hebbian._arguments import Tensor
 
 
 def power(base: Tensor, exponent: float) -> Tensor:

@@ -8,7 +8,8 @@ different rule.
 from typing import Any
 
 import keras
-from keras import KerasTensor as Tensor
+
+from keras_hebbian._arguments import Tensor
 
 
 def replica_count() -> int:
@@ -34,8 +35,26 @@ def replica_count() -> int:
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """The sums of a tensor, or of every tensor in a structure, over all
-    replicas that share a training step."""
+    """Sums a tensor over all replicas that share a training step.
+
+    A rule that sums over its batch sums over the replicas with this function,
+    and only then normalizes: so N replicas with batches of B learn what one
+    device learns from a batch of N * B. On one device, and on JAX, whose step
+    is one program over the global batch, the values are returned as they are.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> kh.sum_over_replicas(np.ones(2)).tolist()
+    [1.0, 1.0]
+
+    Args:
+        values: Tensor, or a structure of tensors.
+
+    Returns:
+        The sums, in the structure of `values`.
+    """
     if replica_count() == 1:
         return values
     return keras.tree.map_structure(_sum, values)

@@ -1,16 +1,17 @@
 """What every layer that learns by a local rule shares."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
-from keras import KerasTensor as Tensor
 from keras import ops
 from keras.optimizers import schedules
 
-from keras_hebbian._arguments import check_integer, check_values
+from keras_hebbian._arguments import Tensor, check_integer
 from keras_hebbian._backend import choose
 from keras_hebbian._replicas import sum_over_replicas
 
@@ -24,13 +25,21 @@ class LocalLearningLayer(keras.layers.Layer):
     layer to the layers below. At inference nothing moves.
 
     A subclass declares its rates with `Rate()`, names the weights that its
-    rule moves in `state_names`, and writes four methods: `build_state` creates
-    these weights, `respond` computes the outputs, `learn` the new weights, and
-    `report` the scalars worth watching. It never assigns a weight itself. If
-    the rule needs more than finite inputs, `usable` says so, and
-    `learns_from` in words. If it learns without its outputs, set
-    `needs_response` to `False`: a step that nobody else needs them for then
-    does not compute them.
+    rule moves in `state_names`, and writes `build_state`, which creates these
+    weights, `respond`, which computes the outputs, and `learn`, which computes
+    the new weights. It never assigns a weight itself. Inputs, response, state
+    and rates all arrive in `state_dtype`, so that a rule works under every
+    dtype policy. On data-parallel replicas a rule sums over its batch with
+    `keras_hebbian.sum_over_replicas`. The rest has defaults:
+
+    | name | what it says | default |
+    |---|---|---|
+    | `drives` | what the units compete by | the response |
+    | `report` | scalars for the logs | `iterations` |
+    | `needs_response` | whether `learn` uses the response | `True` |
+    | `non_negative_inputs` | whether negative inputs are refused | `False` |
+    | `usable` | whether the rule can learn from a batch | finite inputs |
+    | `sound` | whether a learned batch is kept | finite weights |
 
     Example:
 
@@ -61,16 +70,16 @@ class LocalLearningLayer(keras.layers.Layer):
 
     Args:
         units: Integer >= `minimum_units`, number of units.
-        activation: Activation function of the outputs. Learning does not see
-            it. Defaults to `None`, the outputs as they are.
+        activation: Activation function of the outputs, which learning does
+            not use. Defaults to `None`, the outputs as they are.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
             samples. Integers are cast to the compute dtype.
         training: Whether the layer learns from `inputs`. A batch that is not
-            usable, or whose update would overflow, is counted in `skipped`
-            and teaches nothing.
+            usable, or whose update would overflow, is skipped and counted in
+            `layer.skipped`.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -79,22 +88,24 @@ class LocalLearningLayer(keras.layers.Layer):
         `(batch, ..., units)`
 
     Raises:
-        ValueError: If an argument is out of range, if inputs have rank 1, if
-            their last dimension is unknown, or if the layer itself is called
-            on values that it cannot learn from.
+        ValueError: If an argument is out of range, if inputs have rank 1, or
+            if their last dimension is unknown.
     """
 
     state_names: tuple[str, ...] = ()
-    learns_from = "finite"
+    non_negative_inputs = False
     needs_response = True
     minimum_units = 1
+    kernel_image_shape: tuple[int, ...] | None = None
+    """Size of the patches and channels, in a `Convolution` that was built."""
 
     def __init__(
         self, units: int, activation: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self._given_rates: dict[str, Any] = {}
         self._rates: dict[str, Any] = {}
+        self._factors: dict[str, float] = {}
+        self._observers: list[Callable[[Tensor], None]] = []
         self.iterations = None
         self.skipped = None
         self.units = check_integer("units", units, self.minimum_units)
@@ -109,6 +120,14 @@ class LocalLearningLayer(keras.layers.Layer):
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         """Outputs before the activation, `(..., units)`, for the state."""
         raise NotImplementedError
+
+    def drives(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """What the units compete by, `(..., units)`: the largest drive wins.
+
+        By default this is the response. `LearningMonitor` and
+        `WinnerClassifier(layer=...)` count the winners by it.
+        """
+        return self.respond(inputs, state)
 
     def learn(
         self,
@@ -127,23 +146,28 @@ class LocalLearningLayer(keras.layers.Layer):
             rates: The rates at this moment, by name.
 
         Returns:
-            The weights after the batch, by name. What other names hold is
-            for `sound` to see.
+            The weights after the batch, by name. Any extra entries are only
+            passed on to `sound`.
         """
         raise NotImplementedError
 
     def usable(self, inputs: Tensor) -> Tensor:
         """Whether the rule can learn from a batch, a scalar.
 
-        Any other batch leaves the state as it was.
+        By default all inputs must be finite and, if `non_negative_inputs` is
+        set, not negative. Any other batch leaves the state as it was.
         """
-        return ops.all(ops.isfinite(inputs))
+        # One sum instead of a comparison of every value, which is slow on
+        # TensorFlow. The root of a negative value is undefined.
+        if self.non_negative_inputs:
+            inputs = ops.sqrt(inputs)
+        return ops.isfinite(ops.sum(inputs))
 
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether a batch was usable and the new weights are finite, a scalar.
 
-        Otherwise the batch leaves the state as it was. Sums are the cheapest
-        witness: one that overflows is of weights that are lost anyway.
+        Otherwise the batch leaves the state as it was. Checking the sums is
+        the cheapest test; if a sum overflows, the weights are unusable anyway.
         """
         total = sum(ops.sum(learned[name]) for name in self.state_names)
         return ops.logical_and(self.usable(inputs), ops.isfinite(total))
@@ -157,6 +181,14 @@ class LocalLearningLayer(keras.layers.Layer):
 
     # What it gets.
 
+    @property
+    def state_dtype(self) -> str:
+        """The dtype of the state: float32, or float64 under a float64 policy.
+
+        Under a mixed policy small steps would be lost in the compute dtype.
+        """
+        return "float64" if self.variable_dtype == "float64" else "float32"
+
     def add_state(
         self,
         name: str,
@@ -164,43 +196,47 @@ class LocalLearningLayer(keras.layers.Layer):
         initializer: Any,
         dtype: str | None = None,
     ) -> Any:
-        """A weight that the rule moves and no gradient reaches.
+        """Adds a weight that the rule moves and that no gradient reaches.
 
-        It is float32 (float64 under a float64 policy) and never autocast:
-        under a mixed policy small steps would be lost.
+        Its dtype is `state_dtype` by default, and it is never autocast.
         """
-        wide = "float64" if self.variable_dtype == "float64" else "float32"
         return self.add_weight(
             name=name,
             shape=shape,
             initializer=initializer,
-            dtype=dtype or wide,
+            dtype=dtype or self.state_dtype,
             trainable=False,
             autocast=False,
         )
 
     @property
     def rates(self) -> dict[str, Any]:
-        """The rates at this moment, by name."""
-        return {name: getattr(self, name) for name in self._rates}
+        """The rates as the rule gets them, after any decay, by name."""
+        rates = {name: getattr(self, name) for name in self._rates}
+        if not self.built:
+            return rates
+        for place, name in enumerate(self.decayable_rates()):
+            rates[name] = rates[name] * self.rate_factors.value[place]
+        return rates
 
-    @property
-    def given_rates(self) -> dict[str, float]:
-        """The rates as they were given, annealed or not, without schedules."""
-        return {
-            name: rate
-            for name, rate in self._given_rates.items()
+    def decayable_rates(self) -> list[str]:
+        """Names of the rates that were given as numbers, not as schedules."""
+        return [
+            name
+            for name, rate in self._rates.items()
             if not isinstance(rate, schedules.LearningRateSchedule)
-        }
+        ]
 
-    def scale_rates(self, factors: dict[str, float]) -> None:
-        """Sets each named rate to a multiple of the rate that was given."""
-        for name, factor in factors.items():
-            rate = factor * self._given_rates[name]
-            if self.built:
-                self._rates[name].assign(rate)
-            else:
-                self._rates[name] = rate
+    def decay_rates(self, factors: dict[str, float]) -> None:
+        """Multiplies the named rates, as given, by a factor until further
+        notice; `{"learning_rate": 1.0}` ends the decay of that rate."""
+        self._factors.update(factors)
+        if self.built:
+            self.rate_factors.assign(self._rate_factors((), None))
+
+    def _rate_factors(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        names = self.decayable_rates()
+        return np.array([self._factors.get(name, 1.0) for name in names])
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) < 2:
@@ -213,6 +249,7 @@ class LocalLearningLayer(keras.layers.Layer):
                 "Expected inputs with a known last dimension >= 1. "
                 f"Received: input_shape={input_shape}"
             )
+        self._warn_about_images(input_shape)
         self.input_spec = keras.layers.InputSpec(
             min_ndim=2, axes={-1: input_shape[-1]}
         )
@@ -221,15 +258,32 @@ class LocalLearningLayer(keras.layers.Layer):
             "iterations", (), "zeros", dtype="int32"
         )
         self.skipped = self.add_state("skipped", (), "zeros", dtype="int32")
-        for name in self.given_rates:
+        names = self.decayable_rates()
+        for name in names:
             # `initializers.Constant` would round it to float32 on torch.
             constant = functools.partial(np.full, fill_value=self._rates[name])
             self._rates[name] = self.add_state(name, (), constant)
+        # The last weight, which no file holds: a decay ends with its `fit`.
+        self.rate_factors = self.add_state(
+            "rate_factors", (len(names),), self._rate_factors
+        )
+
+    def _warn_about_images(self, input_shape: tuple[int | None, ...]) -> None:
+        *_, before, last = input_shape
+        grey = len(input_shape) == 3 and last in (1, before)
+        if grey or (len(input_shape) > 3 and last in (1, 3)):
+            warnings.warn(
+                f"{self.name} learns from the last axis of its inputs, here "
+                f"from vectors of length {last}, and takes all other axes of "
+                f"{input_shape} for samples. If the inputs are images, put "
+                "`keras.layers.Flatten()` before the layer",
+                stacklevel=2,
+            )
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        if self._get_call_context().entry_layer is self:
-            self.refuse_unusable(inputs)
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = ops.cast(inputs, self.state_dtype)
+        for observe in self._observers:
+            observe(inputs)
         learning = bool(training) and self.trainable
         state = self._values()
         if learning and getattr(inputs, "requires_grad", False):
@@ -238,28 +292,58 @@ class LocalLearningLayer(keras.layers.Layer):
         response = self.respond(inputs, state)
         if learning:
             self._learn(inputs, response, state)
-        # Keras refuses to fit or evaluate a model that has no loss at all.
-        self.add_loss(ops.zeros(()))
         return self.activation(ops.cast(response, self.compute_dtype))
 
-    def learn_from(self, inputs: Tensor) -> None:
-        """Learns as a built layer does in training, without its outputs.
+    def update_state(
+        self, inputs: Tensor, response: Tensor | None = None
+    ) -> None:
+        """Learns from a batch as in training, without computing outputs.
 
-        torch cannot see that nobody uses them, and they take a third of a step.
-        A `ValueError` tells of inputs whose last dimension does not fit.
+        For wrappers and training loops that need no outputs. A layer that is
+        not `trainable` learns nothing.
+
+        Args:
+            inputs: Tensor `(..., inputs)`.
+            response: What `respond` returned for the inputs, `(..., units)`.
+                Defaults to `None`, computed if the rule needs it.
+
+        Raises:
+            ValueError: If the layer has not been built, or if the last
+                dimension of the inputs does not fit.
         """
-        if tuple(inputs.shape[-1:]) != (self.input_spec.axes[-1],):
+        expected = self.input_spec and self.input_spec.axes[-1]
+        if tuple(inputs.shape[-1:]) != (expected,):
             raise ValueError(
-                f"Expected inputs of {self.name} with last dimension "
-                f"{self.input_spec.axes[-1]}. Received: shape={inputs.shape}"
+                f"Expected {self.name} to be built, and inputs with the last "
+                f"dimension {expected}. Received: shape={tuple(inputs.shape)}"
             )
         if self.trainable:
             inputs = ops.cast(inputs, self.compute_dtype)
+            inputs = ops.cast(inputs, self.state_dtype)
             state = self._values()
-            response = None
-            if self.needs_response:
+            if response is None and self.needs_response:
                 response = self.respond(inputs, state)
             self._learn(inputs, response, state)
+
+    def competition(self, inputs: Tensor) -> Tensor:
+        """The drives by which the units compete for inputs at this moment.
+
+        Args:
+            inputs: Tensor `(..., inputs)`.
+
+        Returns:
+            `drives` for the present state, `(..., units)`.
+        """
+        return self.drives(ops.cast(inputs, self.state_dtype), self._values())
+
+    @contextlib.contextmanager
+    def observed(self, observe: Callable[[Tensor], None]) -> Iterator[None]:
+        """Calls `observe` with the inputs of every call meanwhile."""
+        self._observers.append(observe)
+        try:
+            yield
+        finally:
+            self._observers.remove(observe)
 
     def _values(self) -> dict[str, Tensor]:
         return {name: weight.value for name, weight in self.state.items()}
@@ -270,15 +354,16 @@ class LocalLearningLayer(keras.layers.Layer):
         inputs, response = (
             x if x is None else self._samples(x) for x in (inputs, response)
         )
-        dtype = next(iter(state.values())).dtype
         rates = {
-            name: ops.cast(rate, dtype) for name, rate in self.rates.items()
+            name: ops.cast(rate, self.state_dtype)
+            for name, rate in self.rates.items()
         }
         learned = self.learn(inputs, response, state, rates)
         unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
         skip = sum_over_replicas(unsound) > 0
         learned = {name: learned[name] for name in state}
-        for name, value in choose(skip, state, learned).items():
+        kept = choose(skip, lambda: state, lambda: learned)
+        for name, value in kept.items():
             getattr(self, name).assign(value)
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
@@ -291,15 +376,12 @@ class LocalLearningLayer(keras.layers.Layer):
             return values
         return ops.reshape(values, (-1, values.shape[-1]))
 
-    def refuse_unusable(self, inputs: Any) -> None:
-        """Raises a `ValueError` for values that the rule cannot learn from.
-
-        Used where the values can be seen: when the layer itself is called
-        outside of a compiled step, and by `fit` on arrays.
-        """
-        inputs = ops.cast(inputs, self.compute_dtype)
-        expected = f"{self.learns_from} inputs of {self.name}"
-        check_values(expected, inputs, self.usable(inputs))
+    @property
+    def expects(self) -> str:
+        """What the inputs must be, in words."""
+        if self.non_negative_inputs:
+            return "finite, non-negative inputs"
+        return "finite inputs"
 
     @property
     def state(self) -> dict[str, Any]:
@@ -311,39 +393,36 @@ class LocalLearningLayer(keras.layers.Layer):
     ) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)
 
+    def save_own_variables(self, store: Any) -> None:
+        for place, weight in enumerate(self._saved_weights()):
+            store[str(place)] = ops.convert_to_numpy(weight)
+
+    def load_own_variables(self, store: Any) -> None:
+        weights = self._saved_weights()
+        if len(store.keys()) != len(weights):
+            raise ValueError(
+                f"Expected {len(weights)} weights for {self.name}, which must "
+                f"be built. Received: a file with {len(store.keys())}"
+            )
+        for place, weight in enumerate(weights):
+            weight.assign(store[str(place)])
+
+    def _saved_weights(self) -> list[Any]:
+        return [x for x in self.weights if x is not self.rate_factors]
+
     def get_config(self) -> dict[str, Any]:
-        rates = {
-            name: schedules.serialize(rate)
-            if isinstance(rate, schedules.LearningRateSchedule)
-            else rate
-            for name, rate in self._given_rates.items()
-        }
         return {
             **super().get_config(),
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
-            **rates,
+            **{name: self._given(name) for name in self._rates},
         }
 
-
-def local_layers(model: keras.Model) -> list[LocalLearningLayer]:
-    """All local layers of a model, nested ones too, each once."""
-    layers = model._flatten_layers(include_self=False)
-    local = (x for x in layers if isinstance(x, LocalLearningLayer))
-    return list(dict.fromkeys(local))
-
-
-def collect(
-    layers: Iterable[LocalLearningLayer],
-    read: Callable[[LocalLearningLayer], dict[str, Any]],
-) -> dict[str, Any]:
-    """What `read` finds in each layer, under names fit for the logs.
-
-    With several layers each name starts with the layer's own.
-    """
-    layers = list(layers)
-    return {
-        f"{layer.name}_{name}" if len(layers) > 1 else name: value
-        for layer in layers
-        for name, value in read(layer).items()
-    }
+    def _given(self, name: str) -> Any:
+        rate = self._rates[name]
+        if isinstance(rate, schedules.LearningRateSchedule):
+            return schedules.serialize(rate)
+        if not self.built:
+            return rate
+        # The shortest number that rounds to the weight: 0.02, not 0.01999999955
+        return float(str(ops.convert_to_numpy(rate)))

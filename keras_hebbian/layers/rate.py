@@ -1,4 +1,4 @@
-"""Rates of local rules: assignable, scheduled, saved."""
+"""Rates of local rules: assignable, scheduled, decayed, saved."""
 
 from typing import Any
 
@@ -11,10 +11,40 @@ class Rate:
     """A rate of a local rule, declared in the class body of a layer.
 
     A number becomes a scalar weight of the layer when the layer is built: it
-    can be read and assigned while the layer learns, and is saved with it. A
+    can be read and assigned at any time, and is saved with the layer. A
     `LearningRateSchedule` is evaluated at the layer's own `iterations` and
     cannot be assigned.
+
+    `LinearRateDecay` leaves the number alone. It multiplies what the rule gets
+    by a factor that lasts as long as the `fit`.
+
+    Example:
+
+    >>> import keras_hebbian as kh
+    >>> class Units(kh.LocalLearningLayer):
+    ...     learning_rate = kh.Rate()
+    ...
+    ...     def __init__(self, units, learning_rate=0.1):
+    ...         super().__init__(units)
+    ...         self.learning_rate = learning_rate
+    >>> Units(4, learning_rate=0.5).rates
+    {'learning_rate': 0.5}
+
+    Args:
+        decays: Whether `LinearRateDecay()` applies to this rate without being
+            given its name. `False` suits a number that is not a step size,
+            such as a temperature. Defaults to `True`.
+        optional: Whether the rate may be given as `None`, for a number that
+            the layer assigns when it is built. Defaults to `False`.
+
+    Raises:
+        ValueError: When a rate is assigned that is not a finite number >= 0.
+        TypeError: When a rate is assigned that was given as a schedule.
     """
+
+    def __init__(self, decays: bool = True, optional: bool = False) -> None:
+        self.decays = decays
+        self.optional = optional
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -31,21 +61,20 @@ class Rate:
 
     def __set__(self, layer: Any, value: Any) -> None:
         rate = layer._rates.get(self.name)
-        if rate is None:
-            layer._rates[self.name] = self._checked(value)
-            layer._given_rates[self.name] = layer._rates[self.name]
-            return
         if isinstance(rate, schedules.LearningRateSchedule):
             raise TypeError(
                 f"Expected `{self.name}` to have been given as a number: a "
                 f"`LearningRateSchedule` cannot be assigned. Received: {value}"
             )
-        layer._given_rates[self.name] = check_real(self.name, value, minimum=0)
-        layer.scale_rates({self.name: 1.0})
-
-    def _checked(self, value: Any) -> Any:
-        if isinstance(value, dict):
+        if rate is None and isinstance(value, dict) and "class_name" in value:
             value = schedules.deserialize(value)
-        if isinstance(value, schedules.LearningRateSchedule):
-            return value
-        return check_real(self.name, value, minimum=0)
+        unknown = self.optional and rate is None and value is None
+        scheduled = rate is None and isinstance(
+            value, schedules.LearningRateSchedule
+        )
+        if not (unknown or scheduled):
+            value = check_real(self.name, value, minimum=0)
+        if layer.built and rate is not None:
+            rate.assign(value)
+        else:
+            layer._rates[self.name] = value

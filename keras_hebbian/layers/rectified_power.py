@@ -3,9 +3,8 @@
 from typing import Any
 
 import keras
-from keras import KerasTensor as Tensor
 
-from keras_hebbian._arguments import check_choice, check_real
+from keras_hebbian._arguments import Tensor, check_choice, check_real
 from keras_hebbian.activations import GRADIENTS, rectified_power
 
 

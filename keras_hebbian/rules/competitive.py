@@ -19,9 +19,9 @@ Reference:
     PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116
 """
 
-from keras import KerasTensor as Tensor
 from keras import ops
 
+from keras_hebbian._arguments import Tensor
 from keras_hebbian._backend import (
     add_product,
     add_segments,
@@ -29,6 +29,9 @@ from keras_hebbian._backend import (
     largest_magnitude,
 )
 from keras_hebbian._powers import power
+
+TINY = 1e-30
+"""Norm of a unit without weights, which scaling leaves without."""
 
 
 def dual(kernel: Tensor, p: float) -> Tensor:
@@ -47,8 +50,9 @@ def dual(kernel: Tensor, p: float) -> Tensor:
 
 
 def norms(kernel: Tensor, p: float) -> Tensor:
-    """`sum_i |W[i, u]|^p`, which learning brings to 1; `(units,)`."""
-    return ops.sum(kernel * dual(kernel, p), axis=0)
+    """The p-norms `(sum_i |W[i, u]|^p)^(1/p)`, which learning brings to 1;
+    `(units,)`."""
+    return ops.power(ops.sum(kernel * dual(kernel, p), axis=0), 1 / p)
 
 
 def currents(inputs: Tensor, kernel: Tensor, p: float) -> Tensor:
@@ -72,6 +76,46 @@ def compete(currents: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return units, drives
 
 
+def start(draw: Tensor, p: float, norm: float) -> Tensor:
+    """A kernel whose units have no negative weight and the p-norm `norm`.
+
+    Args:
+        draw: Random numbers, `(inputs, units)`.
+        p: Lebesgue norm.
+        norm: The p-norm of each unit, > 1 so that it shrinks when it wins and
+            every unit gets its turn.
+    """
+    return at_norm(ops.abs(draw), p, norm)
+
+
+def at_norm(kernel: Tensor, p: float, norm: float) -> Tensor:
+    """The kernel with each unit scaled to the p-norm `norm`."""
+    return kernel * (norm / ops.clip(norms(kernel, p), TINY, float("inf")))
+
+
+def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
+    """`C (W - mean_u W)` with `C = sum_b x[b, :] x[b, :]'`, `(inputs, units)`.
+
+    Random sums of the samples, with both signs: where inputs have both signs,
+    the units that it starts have a share in the data, and random weights have
+    hardly any. Sums of the parts of a batch add up to the sum of the whole.
+    """
+    inputs = ops.cast(inputs, kernel.dtype)
+    # On torch `ops.mean` rounds float64 to float32.
+    mean = ops.sum(kernel, axis=1, keepdims=True) / kernel.shape[1]
+    centred = kernel - mean
+    return ops.transpose(inputs) @ (inputs @ centred)
+
+
+def at_least(kernel: Tensor, p: float, norm: float) -> Tensor:
+    """The kernel, with units of a smaller p-norm than `norm` scaled up to it.
+
+    A step may carry a unit far below norm 1, where it loses every sample.
+    """
+    present = ops.clip(norms(kernel, p), TINY, float("inf"))
+    return kernel * ops.clip(norm / present, 1.0, float("inf"))
+
+
 def direction(
     inputs: Tensor,
     kernel: Tensor,
@@ -87,10 +131,10 @@ def direction(
     0 for all others, so that the sums need no product with the batch.
     """
     inputs = ops.cast(inputs, kernel.dtype)
-    units = ops.reshape(units, (-1,))
+    units = ops.reshape(units, (-1,)) if delta else units[0]
 
     def add(total: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        rows = ops.concatenate([first, -delta * second])
+        rows = ops.concatenate([first, -delta * second]) if delta else first
         return add_segments(total, rows, units)
 
     none = ops.zeros((kernel.shape[-1],), kernel.dtype)
@@ -99,8 +143,9 @@ def direction(
 
 
 def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
-    """`rate / max(max |D|, precision)`, a scalar, with which no weight moves
-    by more than `rate`. NaN, where a `D` is undefined or not finite.
+    """`rate / max(max |D|, precision)`, with which no weight moves by more
+    than `rate`, a scalar or one rate for each unit, `(units,)`. NaN, where a
+    `D` is undefined or not finite.
     """
     largest = largest_magnitude(direction)
     largest = ops.clip(largest, precision, float("inf"))
@@ -109,5 +154,5 @@ def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
 
 
 def step(kernel: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
-    """`W + scale * D`. On torch the result takes the place of `direction`."""
+    """`W + scale * D`."""
     return add_product(kernel, direction, scale)
