@@ -4,14 +4,19 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import KerasTensor as Tensor
 from keras import ops
 
-from keras_hebbian._arguments import check_choice, check_real
+from keras_hebbian._arguments import (
+    Tensor,
+    check_choice,
+    check_positive,
+    check_real,
+)
 from keras_hebbian._replicas import replica_count, sum_over_replicas
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
 from keras_hebbian.rules import lateral_inhibition
+from keras_hebbian.rules.competitive import at_norm
 from keras_hebbian.rules.lateral_inhibition import State
 
 
@@ -23,14 +28,22 @@ class LateralInhibitionSparse(LocalLearningLayer):
     inhibits the units that are active together with it, and grows the weights
     of what the active units have not yet explained.
 
+    The defaults suit non-negative inputs that nobody has tuned them to. The
+    SparseDream notebook uses `sparsity=0.01`, `learning_rate=0.01`,
+    `threshold_rate=1.0`, `inhibition_rate=5e-4`, `norm=None` and
+    `kernel_initializer=keras.initializers.RandomUniform(0.1, 1.0)`.
+
     Formula:
 
     ```
+    x  *= norm / ||x||                        each sample
+
     q   = sigmoid(x W - t)                    activity before inhibition
     o   = sigmoid(x W - q L' - t)             activity, the outputs
     r   = o W' ;  e = (x - r) / max(r, precision)
 
     W  *= clip(1 + learning_rate * sum_b e' o, 0.5, 2)
+    W  *= norm / ||W||                        each unit
     t  += threshold_rate * sum_b (o - sparsity)
     L  += inhibition_rate * (sum_b o o' - batch * sparsity^2),  diagonal 0
     ```
@@ -40,17 +53,19 @@ class LateralInhibitionSparse(LocalLearningLayer):
     `(units, units)`, where `L[u, v]` acts from unit v onto unit u; a prime is
     a transpose. All of them are dimensionless. Weights that fall to
     `precision` become 0. Sums over `b` run over the global batch of all
-    data-parallel replicas.
+    data-parallel replicas. With `norm=None` both lines with `norm` are left
+    out.
 
-    `update="batch"` sums over the batch, as written. A unit answers to a share
-    `sparsity` of the samples, so a batch of about `1 / sparsity` moves each
-    unit about once; much larger batches learn less. `update="sequential"`
+    `update="batch"` sums over the batch, as written. `update="sequential"`
     takes the samples one after another, each with the state that the one
     before it left, without the bounds 0.5 and 2 on the factor of `W`: exact,
     and much slower. Outputs are those of the state before the batch.
 
-    The thresholds must keep up with the kernel: give them a rate of about 100
-    times `learning_rate` or more, and anneal both (`LinearRateDecay`).
+    All rates must decay together (`LinearRateDecay`): thresholds that stop
+    while the kernel moves on lose their target. Without `norm`, a threshold
+    rate of about 100 times `learning_rate` is needed, and a batch of about
+    `1 / sparsity`, which moves each unit about once; much larger batches learn
+    less.
 
     Example:
 
@@ -65,26 +80,30 @@ class LateralInhibitionSparse(LocalLearningLayer):
         units: Integer >= 2, number of units.
         sparsity: Float in (0, 1), mean activity of a unit over the samples
             that its threshold aims at. About `1 / units` makes units compete
-            as winners. Defaults to `0.01`.
+            as winners. Defaults to `None`: `0.7 / units`.
         learning_rate: Float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
             `iterations`: rate of the kernel, relative growth per sample. A
             float becomes an assignable weight, as do the other rates.
-            Defaults to `0.01`.
+            Defaults to `0.3`.
         threshold_rate: Float >= 0 or schedule, rate of the thresholds, per
-            sample. Defaults to `1.0`.
+            sample. Defaults to `3.0`.
         inhibition_rate: Float >= 0 or schedule, rate of the inhibition, per
-            sample; 0 switches inhibition off. Defaults to `5e-4`.
+            sample; 0 switches inhibition off. Defaults to `2.5e-3`.
         update: `"batch"` or `"sequential"`. Defaults to `"batch"`.
+        norm: Float > 0, Euclidean norm to which every sample is scaled, and
+            every unit's weights at the start and after each step; `None` for
+            neither. The drive of a unit is then `norm^2` times the cosine of
+            sample and weights, whatever the brightness and the number of
+            inputs. Defaults to `16.0`.
         precision: Float > 0, the smallest reconstruction to divide by, and
             the weight at or below which a weight becomes 0. Defaults to
             `1e-10`.
-        activation: Activation function of the outputs; learning does not see
-            it and always uses the sigmoid. `"linear"` gives the logits, which
-            rank units whose sigmoid is 1 to all digits. Defaults to
-            `"sigmoid"`.
+        activation: Activation function of the outputs; learning always uses
+            the sigmoid. `"linear"` returns the logits, so that units can be
+            ranked where their sigmoid saturates at 1. Defaults to `"sigmoid"`.
         kernel_initializer: Initializer of the kernel, non-negative. Defaults
-            to `None`, which is `keras.initializers.RandomUniform(0.1, 1.0)`.
+            to `None`, which is `keras.initializers.RandomUniform(0.0, 1.0)`.
         non_negative_inhibition: Whether inhibition below 0, which would
             excite, becomes 0 after each step, as in SAILnet. Defaults to
             `False`.
@@ -92,10 +111,10 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`, non-negative. All axes
-            but the last are samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`. It learns nothing
-            from a batch with a negative, infinite or undefined value, or whose
-            update would overflow.
+            but the last are samples. Integers are cast to floats.
+        training: Whether the layer learns from `inputs`. It skips a batch with
+            a negative, infinite or undefined value, or whose update would
+            overflow.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -105,9 +124,8 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     Raises:
         ValueError: If an argument is out of range, if inputs have rank 1, if
-            their last dimension is unknown, if the layer itself is called on
-            values that are negative or not finite, or if it learns one by one
-            on several replicas.
+            their last dimension is unknown, or if it learns one by one on
+            several replicas.
         TypeError: If a rate is assigned after it was given as a schedule.
 
     Reference:
@@ -127,16 +145,17 @@ class LateralInhibitionSparse(LocalLearningLayer):
     inhibition_rate = Rate()
     minimum_units = 2
     state_names = ("kernel", "threshold", "inhibition", "activity")
-    learns_from = "non-negative, finite"
+    non_negative_inputs = True
 
     def __init__(
         self,
         units: int,
-        sparsity: float = 0.01,
-        learning_rate: Any = 0.01,
-        threshold_rate: Any = 1.0,
-        inhibition_rate: Any = 5e-4,
+        sparsity: float | None = None,
+        learning_rate: Any = 0.3,
+        threshold_rate: Any = 3.0,
+        inhibition_rate: Any = 2.5e-3,
         update: str = "batch",
+        norm: float | None = 16.0,
         precision: float = 1e-10,
         activation: Any = "sigmoid",
         kernel_initializer: Any = None,
@@ -144,6 +163,8 @@ class LateralInhibitionSparse(LocalLearningLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, activation=activation, **kwargs)
+        if sparsity is None:
+            sparsity = 0.7 / self.units
         self.sparsity = check_real("sparsity", sparsity, minimum=0)
         if not 0 < self.sparsity < 1:
             raise ValueError(
@@ -154,11 +175,12 @@ class LateralInhibitionSparse(LocalLearningLayer):
         self.threshold_rate = threshold_rate
         self.inhibition_rate = inhibition_rate
         self.update = check_choice("update", update, ("batch", "sequential"))
+        self.norm = None if norm is None else check_positive("norm", norm)
         self.precision = check_real(
             "precision", precision, minimum=float(np.finfo("float32").tiny)
         )
         self.kernel_initializer = keras.initializers.get(
-            keras.initializers.RandomUniform(0.1, 1.0)
+            keras.initializers.RandomUniform(0.0, 1.0)
             if kernel_initializer is None
             else kernel_initializer
         )
@@ -167,7 +189,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     def build_state(self, input_dim: int) -> None:
         units = self.units
         self.kernel = self.add_state(
-            "kernel", (input_dim, units), self.kernel_initializer
+            "kernel", (input_dim, units), self._initialize
         )
         self.threshold = self.add_state("threshold", (units,), "zeros")
         self.inhibition = self.add_state("inhibition", (units, units), "zeros")
@@ -175,16 +197,18 @@ class LateralInhibitionSparse(LocalLearningLayer):
             "activity", (units,), keras.initializers.Constant(self.sparsity)
         )
 
-    def usable(self, inputs: Tensor) -> Tensor:
-        """Whether all inputs are non-negative and finite, a scalar."""
-        # One sum, and no comparison of every value, which is slow on
-        # TensorFlow. Roots of negative values are undefined, and those of the
-        # largest do not overflow, but in float16.
-        wide = keras.backend.result_type(inputs.dtype, "float32")
-        return ops.isfinite(ops.sum(ops.sqrt(ops.cast(inputs, wide))))
+    def _initialize(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        kernel = self.kernel_initializer(shape, dtype)
+        return kernel if self.norm is None else at_norm(kernel, 2, self.norm)
+
+    def _scaled(self, inputs: Tensor) -> Tensor:
+        if self.norm is None:
+            return inputs
+        return lateral_inhibition.scaled(inputs, self.norm)
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        return lateral_inhibition.settle(inputs, self._learned(state))
+        narrow = ops.cast(self._scaled(inputs), self.compute_dtype)
+        return lateral_inhibition.settle(narrow, self._learned(state))
 
     def learn(
         self,
@@ -194,6 +218,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
         rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         old = self._learned(state)
+        inputs = self._scaled(inputs)
         rates = State(
             rates["learning_rate"],
             rates["threshold_rate"],
@@ -218,6 +243,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
                 self.precision,
                 self.GROWTH,
                 self.non_negative_inhibition,
+                self.norm,
             )
         # An average over some ten wins of each unit.
         kept = ops.exp(samples * (-0.1 * self.sparsity))
@@ -240,6 +266,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
             self.sparsity,
             self.precision,
             self.non_negative_inhibition,
+            self.norm,
         )
         samples = ops.cast(ops.shape(inputs)[0], activity.dtype)
         return state, activity, samples
@@ -263,11 +290,17 @@ class LateralInhibitionSparse(LocalLearningLayer):
     def _learned(self, state: dict[str, Tensor]) -> State:
         return State(*(state[name] for name in State._fields))
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LateralInhibitionSparse":
+        # The first files of this layer were written before it had a norm.
+        return super().from_config({"norm": None, **config})
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "sparsity": self.sparsity,
             "update": self.update,
+            "norm": self.norm,
             "precision": self.precision,
             "kernel_initializer": keras.initializers.serialize(
                 self.kernel_initializer

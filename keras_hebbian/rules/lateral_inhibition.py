@@ -23,8 +23,10 @@ Reference:
 
 from typing import NamedTuple
 
-from keras import KerasTensor as Tensor
 from keras import ops
+
+from keras_hebbian._arguments import Tensor
+from keras_hebbian.rules.competitive import TINY, at_norm
 
 
 class State(NamedTuple):
@@ -33,6 +35,15 @@ class State(NamedTuple):
     kernel: Tensor  # (inputs, units)
     threshold: Tensor  # (units,)
     inhibition: Tensor  # (units, units)
+
+
+def scaled(inputs: Tensor, norm: float) -> Tensor:
+    """The samples scaled to the Euclidean norm `norm`, `(batch, inputs)`.
+
+    A sample without any input stays without.
+    """
+    lengths = ops.sqrt(ops.sum(inputs * inputs, axis=-1, keepdims=True))
+    return inputs * (norm / ops.clip(lengths, TINY, float("inf")))
 
 
 def settle(inputs: Tensor, state: State) -> Tensor:
@@ -90,6 +101,7 @@ def step(
     precision: float,
     growth: tuple[float, float] = (0.0, float("inf")),
     non_negative: bool = False,
+    norm: float | None = None,
 ) -> State:
     """The state after a batch.
 
@@ -98,11 +110,15 @@ def step(
     t += rate * added
     L += rate * added, diagonal kept at 0;  non_negative: what is < 0 becomes 0
     ```
+
+    With `norm`, each column of `W` is then scaled to that Euclidean norm.
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
     kernel = state.kernel * factor
-    # What is undefined stays so, and tells of the overflow.
+    # Undefined weights stay undefined, so that an overflow is noticed.
     kernel = ops.where(kernel <= precision, ops.zeros_like(kernel), kernel)
+    if norm is not None:
+        kernel = at_norm(kernel, 2, norm)
     threshold = state.threshold + rates.threshold * added.threshold
     inhibition = state.inhibition + rates.inhibition * added.inhibition
     if non_negative:
@@ -118,6 +134,7 @@ def one_by_one(
     sparsity: float,
     precision: float,
     non_negative: bool = False,
+    norm: float | None = None,
 ) -> tuple[State, Tensor]:
     """The state after the samples of a batch, learned one after another.
 
@@ -133,7 +150,14 @@ def one_by_one(
         added, activity, _ = sums(
             one, outputs, state.kernel, sparsity, precision
         )
-        state = step(state, added, rates, precision, non_negative=non_negative)
+        state = step(
+            state,
+            added,
+            rates,
+            precision,
+            non_negative=non_negative,
+            norm=norm,
+        )
         return (*state, total + activity)
 
     *parts, total = ops.fori_loop(
