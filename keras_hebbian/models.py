@@ -1,5 +1,7 @@
 """Models whose training step needs no labels, no loss and no gradient."""
 
+import functools
+import inspect
 import warnings
 from typing import Any
 
@@ -7,97 +9,22 @@ import keras
 import numpy as np
 
 from keras_hebbian._backend import jax_execution
-from keras_hebbian.layers.local_learning import (
-    LocalLearningLayer,
-    collect,
-    local_layers,
-)
-
-# The class of `keras.Model(inputs, outputs)`, which Keras does not export.
-_Functional = type(keras.Model.__new__(keras.Model, "inputs", "outputs"))
+from keras_hebbian.callbacks._reports import LayerReports, reports
+from keras_hebbian.layers.convolution import Convolution
+from keras_hebbian.layers.local_layers import local_layers
+from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
-class SkippedBatches(keras.callbacks.Callback):
-    """Tells of batches from which a local layer learned nothing.
-
-    A batch with values that a layer cannot learn from, or whose update would
-    overflow, leaves the layer's state as it was and is counted in
-    `layer.skipped`. From the first epoch with such a batch on, the logs carry
-    `skipped`, the number of them in the epoch, and a warning names the layer,
-    once in a `fit`.
-
-    `HebbianSequential` and `HebbianModel` do this by themselves. Any other
-    Keras model does it with this callback, the first in the list.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> import keras_hebbian as kh
-    >>> images = np.random.rand(20, 6)
-    >>> inputs = keras.Input((6,))
-    >>> outputs = keras.layers.Dense(1)(kh.HebbianCompetitive(4)(inputs))
-    >>> model = keras.Model(inputs, outputs)
-    >>> model.compile("sgd", "mse")
-    >>> history = model.fit(
-    ...     images,
-    ...     np.ones((20, 1)),
-    ...     callbacks=[kh.SkippedBatches()],
-    ...     verbose=0,
-    ... )
-    >>> "skipped" in history.history
-    False
-    """
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._told: set[str] = set()
-        self._before = self._counts()
-
-    def on_epoch_end(
-        self, epoch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        counts = self._counts()
-        layers = local_layers(self.model)
-        skipped = {
-            layer: counts[layer] - self._before.get(layer, 0)
-            for layer in layers
-        }
-        self._before = counts
-        for layer, count in skipped.items():
-            if count and layer.name not in self._told:
-                self._told.add(layer.name)
-                warnings.warn(
-                    f"{layer.name} learned nothing from {count} batches whose "
-                    f"values were not all {layer.learns_from}, or too large",
-                    stacklevel=2,
-                )
-        if self._told and logs is not None:
-            logs.update(collect(layers, lambda x: {"skipped": skipped[x]}))
-
-    def _counts(self) -> dict[LocalLearningLayer, int]:
-        layers = (x for x in local_layers(self.model) if x.built)
-        return {layer: int(layer.skipped.numpy()) for layer in layers}
+def _functional_class() -> type:
+    """The class of `keras.Model(inputs, outputs)`, private in Keras."""
+    inputs = keras.Input((1,), name="inputs")
+    outputs = keras.layers.Identity(name="outputs")(inputs)
+    return type(keras.Model(inputs, outputs, name="functional"))
 
 
-class _Reports(SkippedBatches):
-    """Puts what the local layers report into the logs of an epoch.
+_Functional = _functional_class()
 
-    In every step it would take up to a fifth of the time of the step, which
-    says only how many batches the first layer has learned from.
-    """
-
-    def on_epoch_end(
-        self, epoch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        if logs is not None:
-            logs.pop("iterations", None)
-            for name, value in _reports(self.model).items():
-                logs[name] = float(keras.ops.convert_to_numpy(value))
-        super().on_epoch_end(epoch, logs)
-
-
-def _reports(model: keras.Model) -> dict[str, Any]:
-    return collect(local_layers(model), lambda layer: layer.report())
+KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
 
 
 class _LocalTraining:
@@ -107,70 +34,131 @@ class _LocalTraining:
     layers learn: no tape, no optimizer. With a loss it is Keras's own step.
     """
 
-    def fit(
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        fit = super().fit
+        given = inspect.signature(fit).bind(*args, **kwargs).arguments
+        if self.compiled and self.loss is None:
+            self._check_fit(**given)
+        if isinstance(given.get("x"), np.ndarray | np.generic):
+            self._check_values(given["x"])
+        callbacks = given.get("callbacks")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.tree.flatten(callbacks)
+            callbacks = [each for each in callbacks if each is not None]
+            given["callbacks"] = [LayerReports(), *callbacks]
+        self._notice_frozen_layers()
+        return fit(**given)
+
+    def _notice_frozen_layers(self) -> None:
+        """Whether a layer learns is fixed when Keras compiles the step."""
+        learning = [layer.trainable for layer in local_layers(self)]
+        if self.train_function and learning != self._learning:
+            self.make_train_function(force=True)
+        self._learning = learning
+
+    def _check_fit(
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
         callbacks: Any = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        """`keras.Model.fit`, which tells of values that teach nothing.
-
-        An array that a local layer gets is refused before the first step.
-        What can be seen only in the steps is skipped, and told of after the
-        epoch (`SkippedBatches`).
-        """
-        if isinstance(x, np.ndarray):
-            self._refuse_unusable(x)
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [_Reports(), *keras.tree.flatten(callbacks)]
-            callbacks = [each for each in callbacks if each is not None]
-        return super().fit(
-            x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        **others: Any,
+    ) -> None:
+        """Refuses or warns about what has no effect without a loss."""
+        if class_weight is not None or sample_weight is not None:
+            raise ValueError(
+                "Expected `compile(loss=...)` for `class_weight` or "
+                "`sample_weight`: local layers learn from all samples alike. "
+                "Received: loss=None"
+            )
+        arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
+        if self._is_measured() and arrays and y is None:
+            raise ValueError(
+                "Expected labels `y` for the metrics of `compile`. "
+                "Received: y=None"
+            )
+        unused = []
+        if y is not None and not self._is_measured():
+            unused.append("the labels `y`")
+        trained = [x.path for x in self.trainable_weights]
+        if trained:
+            unused.append(f"the trainable weights {', '.join(trained)}")
+        default = keras.optimizers.get("rmsprop").get_config()
+        if {**self.optimizer.get_config(), "name": ""} != {
+            **default,
+            "name": "",
+        }:
+            unused.append(f"the optimizer {type(self.optimizer).__name__}")
+        of_optimizers = (
+            keras.callbacks.LearningRateScheduler,
+            keras.callbacks.ReduceLROnPlateau,
         )
+        unused += [
+            f"the callback {type(each).__name__} (see `LinearRateDecay`)"
+            for each in keras.tree.flatten(callbacks)
+            if isinstance(each, of_optimizers)
+        ]
+        if unused:
+            warnings.warn(
+                "Without a loss only the local layers learn. These have no "
+                f"effect: {'; '.join(unused)}. Leave them out, or use "
+                "`compile(loss=...)`",
+                stacklevel=4,
+            )
 
-    def _refuse_unusable(self, inputs: np.ndarray) -> None:
-        if not isinstance(self, (keras.Sequential, _Functional)):
-            return  # whose first layer need not be the first to be called
-        inner = (
+    def _check_values(self, inputs: np.ndarray) -> None:
+        """Refuses an array with values that a layer would have to skip."""
+        if not inputs.size or not inputs.shape:
+            raise ValueError(
+                "Expected at least one sample. "
+                f"Received: an array of shape {inputs.shape}"
+            )
+        layers = self._layers_at_the_input()
+        if not layers or isinstance(inputs, np.memmap):
+            return  # a memory map is not read as a whole
+        low, high = inputs.min(), inputs.max()
+        for layer in layers:
+            negative = layer.non_negative_inputs and low < 0
+            if negative or not np.isfinite([low, high]).all():
+                raise ValueError(
+                    f"Expected {layer.expects} for {layer.name}. Received: "
+                    f"values from {low} to {high}"
+                )
+
+    def _layers_at_the_input(self) -> list[LocalLearningLayer]:
+        """The local layers that get the inputs of the model as they are."""
+        if type(self).call is keras.Sequential.call:
+            first = self.layers[:1]
+        elif type(self).call is _Functional.call and len(self.inputs) == 1:
+            first = [x for x in self.layers if x.input is self.inputs[0]]
+        else:
+            return []
+        layers = [x.layer if isinstance(x, Convolution) else x for x in first]
+        return [
             layer
-            for layer in self.layers
-            if not isinstance(layer, keras.layers.InputLayer)
-        )
-        first = next(inner, None)
-        if isinstance(first, LocalLearningLayer):
-            for start in range(0, len(inputs), 1024):
-                first.refuse_unusable(inputs[start : start + 1024])
+            for layer in layers
+            if isinstance(layer, LocalLearningLayer)
+            and type(layer).call is LocalLearningLayer.call
+        ]
+
+    def _is_measured(self) -> bool:
+        return any(metric.name != "loss" for metric in self.metrics)
 
     def _step(self, data: Any, training: bool) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        unmeasured = all(metric.name == "loss" for metric in self.metrics)
-        if training and unmeasured and self._is_one_local_layer():
-            self.layers[0].learn_from(*keras.tree.flatten(x))
-        else:
-            outputs = self(x, training=training)
+        if training and sample_weight is not None:
+            self._check_fit(sample_weight=sample_weight)
+        outputs = self(x, training=training)
         first, *_ = self._layers_without_loss()
-        if unmeasured:
-            if not training:
-                return _reports(self)
-            # Something, because on TensorFlow no step may be without logs.
-            iterations = keras.ops.convert_to_tensor(first.iterations)
-            return {"iterations": iterations}
-        logs = self.compute_metrics(x, y, outputs, sample_weight)
-        return {name: logs[name] for name in logs if name != "loss"}
-
-    def _is_one_local_layer(self) -> bool:
-        """Whether the model is one layer that learns, and is built."""
-        return (
-            isinstance(self, keras.Sequential)
-            and len(self.layers) == 1
-            and isinstance(self.layers[0], LocalLearningLayer)
-            and self.layers[0].built
-        )
+        if self._is_measured():
+            logs = self.compute_metrics(x, y, outputs, sample_weight)
+            return {name: logs[name] for name in logs if name != "loss"}
+        if not training:
+            return reports(self)
+        # On TensorFlow no step may be without logs.
+        return {"iterations": keras.ops.convert_to_tensor(first.iterations)}
 
     def _layers_without_loss(self) -> list[LocalLearningLayer]:
         """The local layers, at least one, of a model with nothing to minimize.
@@ -178,31 +166,15 @@ class _LocalTraining:
         Refuses to drop a loss, or to train where nothing learns.
         """
         layers = local_layers(self)
-        constants = sum(len(layer.losses) for layer in layers)
-        if not layers or len(self.losses) > constants:
+        if not layers or self.losses:
             raise ValueError(
                 "Expected `compile(loss=...)` for a model that has no local "
-                "layer, or whose other layers add losses or regularize their "
-                "weights. Received: loss=None"
+                "layer, or whose layers add losses or regularize their weights "
+                "or outputs. Received: loss=None"
             )
         return layers
 
     if keras.backend.backend() == "jax":
-
-        def make_train_function(self, force: bool = False) -> None:
-            """Keras's, but several steps of an execution are one program."""
-            one_program = (
-                self.loss is None
-                and self.steps_per_execution > 1
-                and self.jit_compile
-                and not self.run_eagerly
-                and keras.distribution.distribution() is None
-            )
-            if one_program and (force or self.train_function is None):
-                self.train_function = jax_execution(
-                    self.train_step, self.steps_per_execution
-                )
-            super().make_train_function(force and not one_program)
 
         def train_step(self, state: Any, data: Any) -> Any:
             if self.loss is None:
@@ -246,6 +218,26 @@ class _LocalTraining:
                 return self._step(data, training=False)
             return super().test_step(data)
 
+    if keras.backend.backend() == "jax" and KERAS_VERSION < (3, 16):
+
+        def make_train_function(self, force: bool = False) -> None:
+            """Keras's, but several steps of an execution are one program.
+
+            Keras 3.16 does so by itself.
+            """
+            one_program = (
+                self.loss is None
+                and self.steps_per_execution > 1
+                and self.jit_compile
+                and not self.run_eagerly
+                and keras.distribution.distribution() is None
+            )
+            if one_program and (force or self.train_function is None):
+                self.train_function = jax_execution(
+                    self.train_step, self.steps_per_execution
+                )
+            super().make_train_function(force and not one_program)
+
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
 class HebbianModel(_LocalTraining, keras.Model):
@@ -270,7 +262,7 @@ class HebbianModel(_LocalTraining, keras.Model):
     >>> model.compile()
     >>> history = model.fit(np.random.rand(20, 6), epochs=2, verbose=0)
     >>> list(history.history)
-    ['converged']
+    ['norm_distance']
 
     Args:
         *args: Arguments of `keras.Model`.
@@ -282,19 +274,39 @@ class HebbianModel(_LocalTraining, keras.Model):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        functional = len(args) > 1 or "outputs" in kwargs
-        if cls is HebbianModel and functional:
+        if cls is HebbianModel and _is_functional(args, kwargs):
             cls = FunctionalHebbianModel
         return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if _is_functional(args, kwargs):
+            _make_functional(type(self))
+            _Functional.__init__(self, *args, **kwargs)
+        else:
+            super().__init__(*args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
 class FunctionalHebbianModel(HebbianModel, _Functional):
-    """What `HebbianModel(inputs, outputs)` makes.
+    """What `HebbianModel(inputs, outputs)` makes."""
 
-    Keras would make `HebbianModel` itself functional for good at the first
-    such call, and subclassing it would fail from then on.
+
+def _is_functional(args: tuple, kwargs: dict[str, Any]) -> bool:
+    return len(args) > 1 or "outputs" in kwargs
+
+
+def _make_functional(cls: type) -> type:
+    """Lets a class inherit from `FunctionalHebbianModel`.
+
+    This is what Keras does to the subclasses of `keras.Model` that are made
+    from inputs and outputs. It would do it to `HebbianModel` too, and every
+    other subclass would fail from then on.
     """
+    if cls is HebbianModel:
+        return FunctionalHebbianModel
+    if issubclass(cls, HebbianModel) and not issubclass(cls, _Functional):
+        cls.__bases__ = tuple(map(_make_functional, cls.__bases__))
+    return cls
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
@@ -317,7 +329,7 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     >>> model.compile()
     >>> history = model.fit(np.random.rand(20, 6), epochs=2, verbose=0)
     >>> list(history.history)
-    ['converged']
+    ['norm_distance']
 
     Args:
         layers: List of layers, the first of which may be a `keras.Input`.

@@ -1,27 +1,30 @@
 """Measures of learning in the logs."""
 
 import contextlib
-import math
-import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_hebbian._arguments import check_integer
-from keras_hebbian.layers.local_learning import (
-    LocalLearningLayer,
-    collect,
-    local_layers,
-)
-from keras_hebbian.layers.winner_classifier import WinnerClassifier
+from keras_hebbian.callbacks import _measures
+from keras_hebbian.layers.local_layers import collect, local_layers
+from keras_hebbian.layers.local_learning import LocalLearningLayer
 
-BATCH = 1024
+BATCH = 256
 """Samples that go through the model at once."""
 
-RIDGE = 0.01
-"""Penalty of the probe per sample, for features of variance 1."""
+POSITIONS = 64
+"""Positions of a sample that are measured, where it has more."""
+
+
+class _Seen(NamedTuple):
+    """What a layer computed for the data, at some positions of each sample."""
+
+    drives: np.ndarray  # (samples, positions, units)
+    outputs: np.ndarray  # (samples, positions, units)
+    labels: np.ndarray | None  # (samples,)
 
 
 class LearningMonitor(keras.callbacks.Callback):
@@ -30,7 +33,7 @@ class LearningMonitor(keras.callbacks.Callback):
     Callbacks that stand after it in the list, the history and the progress bar
     see, after each epoch and for every local layer:
 
-    - all that the layer reports, such as `converged` or `activity`;
+    - all that the layer reports, such as `norm_distance` or `activity`;
     - `change`: how far the kernel moved in the epoch, relative to its size;
 
     and, measured on `data`,
@@ -41,13 +44,19 @@ class LearningMonitor(keras.callbacks.Callback):
     - `correlation`: mean size of the correlation between the outputs of two
       units;
     - `winner_accuracy`, with labels: the share of samples whose winner has
-      their class (`WinnerClassifier`);
+      their class, as `WinnerClassifier(layer=...)` counts it;
     - `probe_accuracy`, with `probe=True`: the share of samples that a linear
       readout of the outputs, fitted in closed form, gets right.
 
-    Labels teach the model nothing. Both accuracies are taken on every second
-    sample, for units and readouts labelled on the others. With several local
-    layers each name starts with the layer's own.
+    The winner of a sample is the unit with the largest `drives` of the layer,
+    the one that wins while the layer learns. The labels do not affect
+    learning. Both accuracies are measured on a random half of the samples,
+    the same in every epoch, for units and readouts labelled on the other half.
+    Where inputs have more axes, `(samples, ..., inputs)`, each position
+    has a winner, at most 64 random positions of a sample are measured, and the
+    accuracies are per sample: winners vote with their class, and the probe
+    reads mean outputs. With several local layers each name starts with the
+    layer's own.
 
     Formula:
 
@@ -58,13 +67,15 @@ class LearningMonitor(keras.callbacks.Callback):
     ```
 
     `W0` and `W` are the kernel before and after the epoch, `s[u]` is the share
-    of samples that unit u wins, with the largest response before the
-    activation, and `o[b, u]` its output for sample b. Units whose output never
-    changes have no correlation. All are dimensionless.
+    of samples that unit u wins, and `o[b, u]` its output for sample b. Units
+    whose output never changes have no correlation. All are dimensionless.
+
+    `change` grows before it falls, so it is a poor monitor for early stopping.
+    `norm_distance` falls from the first epoch on.
 
     Example:
 
-    Training ends when the weights hardly move any more:
+    Training ends when the norms hardly move any more:
 
     >>> import keras
     >>> import numpy as np
@@ -77,25 +88,28 @@ class LearningMonitor(keras.callbacks.Callback):
     ...     epochs=3,
     ...     callbacks=[
     ...         kh.LearningMonitor(images),
-    ...         keras.callbacks.EarlyStopping("change", mode="min", patience=5),
+    ...         keras.callbacks.EarlyStopping(
+    ...             "norm_distance", mode="min", min_delta=1e-3, patience=5
+    ...         ),
     ...     ],
     ...     verbose=0,
     ... )
     >>> sorted(history.history)
-    ['change', 'converged', 'correlation', 'dead', 'win_entropy']
+    ['change', 'correlation', 'dead', 'norm_distance', 'win_entropy']
 
     Args:
-        data: Array of inputs of the model, or `(inputs, labels)` with class
-            indices. Defaults to `None`, only what needs no data.
-        every: Integer >= 1, measures every so many epochs, and in the first
-            and the last; in between the logs repeat what was measured last.
-            Defaults to `1`.
+        data: Inputs of the model, an array or a list or dict of arrays, or a
+            tuple `(inputs, labels)` with class indices. Defaults to `None`:
+            only what needs no data.
+        every: Integer >= 1. Measures every `every` epochs and in the first and
+            last; the logs repeat the latest values in between. Defaults to
+            `1`.
         probe: Whether to fit a linear readout too. Defaults to `False`.
 
     Raises:
         ValueError: If an argument is out of range, if there are fewer than
             two samples or not one label for each; at the start of the
-            training, if the model has no local layer.
+            training run, if the model has no local layer.
     """
 
     def __init__(
@@ -104,17 +118,21 @@ class LearningMonitor(keras.callbacks.Callback):
         super().__init__()
         self.every = check_integer("every", every, minimum=1)
         self.inputs, self.labels = (
-            data if isinstance(data, tuple | list) else (data, None)
+            data if isinstance(data, tuple) and len(data) == 2 else (data, None)
         )
-        if self.inputs is not None and len(self.inputs) < 2:
+        arrays = [] if data is None else keras.tree.flatten(self.inputs)
+        shapes = [getattr(array, "shape", ()) for array in arrays]
+        sizes = {shape[0] if shape else 0 for shape in shapes}
+        if data is not None and (len(sizes) != 1 or min(sizes) < 2):
             raise ValueError(
-                f"Expected at least 2 samples. Received: {len(self.inputs)}"
+                "Expected arrays of the same number of samples, at least 2. "
+                f"Received: arrays of the shapes {shapes}"
             )
         if self.labels is not None:
             self.labels = np.asarray(self.labels)
-            if self.labels.shape != (len(self.inputs),):
+            if {self.labels.shape} != {(size,) for size in sizes}:
                 raise ValueError(
-                    f"Expected a class index for each of {len(self.inputs)} "
+                    f"Expected a class index for each of {max(sizes)} "
                     f"samples. Received: labels.shape={self.labels.shape}"
                 )
         if probe and self.labels is None:
@@ -140,7 +158,7 @@ class LearningMonitor(keras.callbacks.Callback):
             self._first = epoch
         if self._is_due(epoch):
             self._before = {
-                layer.name: _kernel(layer)
+                layer: _kernel(layer)
                 for layer in local_layers(self.model)
                 if layer.built and "kernel" in layer.state
             }
@@ -150,9 +168,9 @@ class LearningMonitor(keras.callbacks.Callback):
     ) -> None:
         if self._is_due(epoch):
             layers = [each for each in local_layers(self.model) if each.built]
-            responses = self._responses(layers)
+            seen = self._see(layers)
             measured = collect(
-                layers, lambda layer: self._measure(layer, responses)
+                layers, lambda layer: self._measure(layer, seen.get(layer))
             )
             self._measured = {
                 name: float(keras.ops.convert_to_numpy(value))
@@ -168,7 +186,7 @@ class LearningMonitor(keras.callbacks.Callback):
             )
 
     def _is_due(self, epoch: int) -> bool:
-        """In the first epoch of a `fit`, every so many, and in the last."""
+        """In the first epoch of a `fit`, every `every` epochs, and the last."""
         done = epoch + 1
         return (
             epoch == self._first
@@ -176,119 +194,93 @@ class LearningMonitor(keras.callbacks.Callback):
             or done == self.params["epochs"]
         )
 
-    def _responses(
+    def _see(
         self, layers: list[LocalLearningLayer]
-    ) -> dict[str, np.ndarray]:
-        """The response of every layer to the data, `(samples, units)`."""
+    ) -> dict[LocalLearningLayer, _Seen]:
+        """What each layer computes for the data."""
         if self.inputs is None:
             return {}
-        with contextlib.ExitStack() as stack:
-            recorded = {
-                layer.name: stack.enter_context(_recorded(layer))
-                for layer in layers
-            }
-            for start in range(0, len(self.inputs), BATCH):
-                self.model(self.inputs[start : start + BATCH], training=False)
+        rng = np.random.default_rng(0)
+        seen = {layer: [] for layer in layers}
+        for inputs, labels in self._batches():
+            with contextlib.ExitStack() as stack:
+                observed = {layer: [] for layer in layers}
+                for layer in layers:
+                    observe = observed[layer].append
+                    stack.enter_context(layer.observed(observe))
+                self.model(inputs, training=False)
+            for layer in layers:  # a shared layer sees a batch several times
+                for reached in observed[layer]:
+                    seen[layer].append(_compute(layer, reached, labels, rng))
         return {
-            name: np.concatenate(each)
-            for name, each in recorded.items()
-            if each
+            layer: _Seen(*map(_joined, zip(*parts, strict=True)))
+            for layer, parts in seen.items()
+            if parts
         }
 
+    def _batches(self) -> Iterator[tuple[Any, Any]]:
+        size = len(keras.tree.flatten(self.inputs)[0])
+        for start in range(0, size, BATCH):
+            batch = slice(start, start + BATCH)
+            yield (
+                keras.tree.map_structure(lambda x, b=batch: x[b], self.inputs),
+                None if self.labels is None else self.labels[batch],
+            )
+
     def _measure(
-        self, layer: LocalLearningLayer, responses: dict[str, np.ndarray]
+        self, layer: LocalLearningLayer, seen: _Seen | None
     ) -> dict[str, Any]:
         measures = dict(layer.report())
         if "kernel" in layer.state:
-            measures["change"] = _change(
-                self._before.get(layer.name), _kernel(layer)
+            measures["change"] = _measures.change(
+                self._before.get(layer), _kernel(layer)
             )
-        if layer.name in responses:
-            response = responses[layer.name]
-            outputs = keras.ops.convert_to_numpy(layer.activation(response))
-            wins = np.bincount(response.argmax(axis=-1), minlength=layer.units)
+        if seen is not None:
+            winners = seen.drives.argmax(axis=-1).ravel()
+            wins = np.bincount(winners, minlength=layer.units)
             measures["dead"] = np.mean(wins == 0)
-            measures["win_entropy"] = _entropy(wins)
-            measures["correlation"] = _mean_correlation(outputs)
+            measures["win_entropy"] = _measures.entropy(wins)
+            measures["correlation"] = _measures.mean_correlation(
+                seen.outputs.reshape(-1, layer.units)
+            )
             if self.labels is not None:
-                measures["winner_accuracy"] = _winner_accuracy(
-                    outputs, self.labels
+                measures["winner_accuracy"] = _measures.winner_accuracy(
+                    seen.drives, seen.labels
                 )
             if self.probe:
-                measures["probe_accuracy"] = _probe_accuracy(
-                    outputs, self.labels
+                measures["probe_accuracy"] = _measures.probe_accuracy(
+                    seen.outputs.mean(axis=1), seen.labels
                 )
         return measures
+
+
+def _compute(
+    layer: LocalLearningLayer,
+    inputs: Any,
+    labels: np.ndarray | None,
+    rng: np.random.Generator,
+) -> _Seen:
+    """What a layer computes for a batch, at some of its positions."""
+    inputs = keras.ops.reshape(
+        inputs, (inputs.shape[0], -1, inputs.shape[-1])
+    )  # (samples, positions, inputs)
+    positions = inputs.shape[1]
+    if positions > POSITIONS:
+        chosen = rng.choice(positions, POSITIONS, replace=False)
+        inputs = keras.ops.take(inputs, chosen, axis=1)
+    state = {name: weight.value for name, weight in layer.state.items()}
+    response = layer.respond(inputs, state)
+    drives, outputs = (
+        keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))
+        for each in (layer.drives(inputs, state), layer.activation(response))
+    )
+    return _Seen(drives, outputs, labels)
+
+
+def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+    return None if parts[0] is None else np.concatenate(parts)
 
 
 def _kernel(layer: LocalLearningLayer) -> np.ndarray:
     """A copy of the kernel, which some backends go on writing to."""
     return np.array(keras.ops.convert_to_numpy(layer.state["kernel"]))
-
-
-@contextlib.contextmanager
-def _recorded(layer: LocalLearningLayer) -> Iterator[list[np.ndarray]]:
-    """Lists what the layer responds while the model is called."""
-    respond, recorded = layer.respond, []
-
-    def record(inputs: Any, state: dict[str, Any]) -> Any:
-        response = respond(inputs, state)
-        values = keras.ops.convert_to_numpy(response)
-        recorded.append(values.reshape(-1, layer.units).astype("float32"))
-        return response
-
-    layer.respond = record
-    try:
-        yield recorded
-    finally:
-        del layer.respond
-
-
-def _change(before: np.ndarray | None, after: np.ndarray) -> float:
-    if before is None:  # the layer was built in this epoch
-        return math.inf
-    size = np.linalg.norm(before)
-    return float(np.linalg.norm(after - before) / size) if size else math.inf
-
-
-def _entropy(wins: np.ndarray) -> float:
-    shares = wins[wins > 0] / wins.sum()
-    if len(wins) < 2:
-        return 0.0
-    return float(-np.sum(shares * np.log(shares)) / np.log(len(wins)))
-
-
-def _mean_correlation(outputs: np.ndarray) -> float:
-    varying = outputs[:, outputs.std(axis=0) > 0]
-    units = varying.shape[1]
-    if units < 2:
-        return 0.0
-    sizes = np.abs(np.corrcoef(varying, rowvar=False))
-    return float((sizes.sum() - units) / (units * (units - 1)))
-
-
-def _winner_accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on odd samples of units labelled on the even ones."""
-    classifier = WinnerClassifier(int(labels.max()) + 1, name="monitor")
-    with warnings.catch_warnings():  # of units that never win
-        warnings.simplefilter("ignore")
-        classifier.adapt(outputs[::2], labels[::2])
-    scores = keras.ops.convert_to_numpy(classifier(outputs[1::2]))
-    return float(np.mean(scores.argmax(axis=-1) == labels[1::2]))
-
-
-def _probe_accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on odd samples of a ridge regression on the even ones."""
-    from scipy.linalg import solve
-
-    taught = outputs[::2].astype("float64")
-    scale = np.maximum(taught.std(axis=0), np.finfo("float32").tiny)
-    features = (taught - taught.mean(axis=0)) / scale
-    targets = np.eye(labels.max() + 1)[labels[::2]]
-    gram = features.T @ features
-    gram[np.diag_indices_from(gram)] += RIDGE * len(features)
-    centred = targets - targets.mean(axis=0)
-    weights = solve(gram, features.T @ centred, assume_a="pos")
-    judged = (outputs[1::2] - taught.mean(axis=0)) / scale
-    scores = judged @ weights + targets.mean(axis=0)
-    return float(np.mean(scores.argmax(axis=-1) == labels[1::2]))

@@ -1,27 +1,34 @@
-"""Annealing of the rates over one `fit`."""
+"""Linear decay of the rates over one `fit`."""
 
 from collections.abc import Iterable
+from types import NoneType
 from typing import Any
 
 import keras
 
-from keras_hebbian.layers.local_learning import collect, local_layers
+from keras_hebbian._arguments import check_real
+from keras_hebbian.layers.local_layers import collect, local_layers
+from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
 class LinearRateDecay(keras.callbacks.Callback):
-    """Anneals the rates of every local layer linearly over this `fit`.
+    """Decays the rates of every local layer linearly over this `fit`.
 
-    In epoch `e` of `epochs`, both counted from 0 as in `fit`, a rate is
+    In epoch `e` of `epochs`, both counted from 0 as in `fit`, the rule gets
 
     ```
     rate = initial * (1 + (final - 1) * e / epochs)
     ```
 
-    where `initial` is the rate as it was given to the layer, in its
-    constructor or by assignment (`layer.learning_rate = 0.1`). It depends on
-    nothing else, so `initial_epoch` and a resumed training continue on the
-    same line, and a second `fit` starts at the top again. Rates that are
-    schedules are left alone. The logs carry the rates of each epoch.
+    where `initial` is the rate of the layer, from its constructor, its file or
+    an assignment (`layer.learning_rate = 0.1`). It depends on nothing else, so
+    `initial_epoch` and a resumed training run continue on the same line. The
+    rate of the layer itself stays as it is: after `fit` the decay is over, and
+    a second `fit` starts at the top again.
+
+    Rates that are schedules are left alone. The logs carry the decayed rates
+    of each epoch: `learning_rate` as `local_learning_rate`, because Keras logs
+    the optimizer's under the shorter name, all others under their own names.
 
     Example:
 
@@ -36,19 +43,20 @@ class LinearRateDecay(keras.callbacks.Callback):
     ...     callbacks=[kh.LinearRateDecay()],
     ...     verbose=0,
     ... )
-    >>> np.round(history.history["learning_rate"], 3).tolist()
+    >>> np.round(history.history["local_learning_rate"], 3).tolist()
     [0.1, 0.075, 0.05, 0.025]
 
     Args:
         final: Float in [0, 1], the rate after the last epoch as a fraction of
             the initial rate. Defaults to `0.0`, as in all experiments of the
             paper.
-        rates: Names of the rates to anneal, such as `["learning_rate",
-            "threshold_rate"]`. Defaults to `None`, all of every layer.
+        rates: Names of the rates to decay, such as `["learning_rate",
+            "threshold_rate"]`. Defaults to `None`, all rates of every layer
+            but those declared with `Rate(decays=False)`.
 
     Raises:
         ValueError: If `final` is not in [0, 1], or at the start of the
-            training if no local layer has such a rate to anneal.
+            training if no local layer has such a rate to decay.
 
     Reference:
         Krotov and Hopfield, PNAS 116(16):7723, 2019.
@@ -58,19 +66,24 @@ class LinearRateDecay(keras.callbacks.Callback):
         self, final: float = 0.0, rates: Iterable[str] | None = None
     ) -> None:
         super().__init__()
-        if not 0 <= final <= 1:
+        self.final = check_real("final", final, minimum=0)
+        if self.final > 1:
             raise ValueError(
                 "Expected `final` between 0 and 1, a fraction of the initial "
                 f"rate. Received: final={final}"
             )
-        self.final = final
+        if isinstance(rates, str) or not isinstance(rates, Iterable | NoneType):
+            raise ValueError(
+                "Expected `rates` to be a list of names, or `None`. "
+                f"Received: rates={rates!r}"
+            )
         self.names = None if rates is None else list(rates)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         known = {
             name
             for layer in local_layers(self.model)
-            for name in layer.given_rates
+            for name in layer.decayable_rates()
         }
         if not known.issuperset(self.names or []) or not known:
             raise ValueError(
@@ -82,21 +95,38 @@ class LinearRateDecay(keras.callbacks.Callback):
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        factor = 1 + (self.final - 1) * epoch / self.params["epochs"]
-        for layer in local_layers(self.model):
-            names = layer.given_rates.keys()
-            if self.names is not None:
-                names &= set(self.names)
-            layer.scale_rates(dict.fromkeys(names, factor))
+        self._decay(1 + (self.final - 1) * epoch / self.params["epochs"])
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         if logs is not None:
-            rates = collect(local_layers(self.model), lambda x: x.rates)
-            logs.update(
-                {
-                    name: float(keras.ops.convert_to_numpy(rate))
-                    for name, rate in rates.items()
-                }
+            rates = collect(local_layers(self.model), _logged_rates)
+            logs.update(rates)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._decay(1.0)
+
+    def _decay(self, factor: float) -> None:
+        for layer in local_layers(self.model):
+            layer.decay_rates(dict.fromkeys(self._names(layer), factor))
+
+    def _names(self, layer: LocalLearningLayer) -> list[str]:
+        return [
+            name
+            for name in layer.decayable_rates()
+            if (
+                getattr(type(layer), name).decays
+                if self.names is None
+                else name in self.names
             )
+        ]
+
+
+def _logged_rates(layer: LocalLearningLayer) -> dict[str, float]:
+    return {
+        f"local_{name}" if name == "learning_rate" else name: float(
+            keras.ops.convert_to_numpy(rate)
+        )
+        for name, rate in layer.rates.items()
+    }

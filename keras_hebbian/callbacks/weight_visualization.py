@@ -1,5 +1,6 @@
 """Pictures of the weights while they are learned."""
 
+import math
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ import numpy as np
 
 from keras_hebbian._arguments import check_choice, check_integer
 from keras_hebbian.callbacks import _pictures
-from keras_hebbian.layers.local_learning import LocalLearningLayer, local_layers
+from keras_hebbian.layers.local_layers import local_layers
+from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.plotting import fit_image_shape, plot_weights
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ class WeightVisualization(keras.callbacks.Callback):
     has learned from: files sort by it, and a later `fit`, `initial_epoch` and
     `BackupAndRestore` go on where the training was. What has been drawn
     before under the same number is replaced. No window is opened.
+
+    In a `Convolution` the tiles are patches: in colour for three channels, in
+    grey for one, and for any other number the mean over the channels.
 
     A picture that cannot be written when the training starts is an error;
     later on it is a warning, and the training goes on.
@@ -193,7 +198,11 @@ class WeightVisualization(keras.callbacks.Callback):
 
     def _image_shape(self, layer: LocalLearningLayer) -> tuple[int, ...]:
         given = self.plot_arguments.get("image_shape")
-        return fit_image_shape(layer.state["kernel"].shape[0], given)
+        patch = layer.kernel_image_shape if given is None else None
+        if patch is not None and len(patch) == 3 and patch[2] not in (1, 3):
+            return tuple(patch[:2])
+        inputs = layer.state["kernel"].shape[0]
+        return fit_image_shape(inputs, given if patch is None else patch)
 
     def _makes_image(self, layer: LocalLearningLayer) -> bool:
         try:
@@ -210,15 +219,16 @@ class WeightVisualization(keras.callbacks.Callback):
             if self._drawn.get(name) == batches:
                 continue
             self._drawn[name] = batches
+            image_shape = self._image_shape(layer)
             figure = plot_weights(
-                keras.ops.convert_to_numpy(layer.state["kernel"]),
+                _mean_of_channels(layer.state["kernel"], image_shape),
                 **{
                     "title": f"{layer.name} after {batches:,} batches",
                     **self.plot_arguments,
+                    "image_shape": image_shape,
                 },
             )
-            palette = len(self._image_shape(layer)) == 2
-            self._publish(name, batches, figure, palette)
+            self._publish(name, batches, figure, len(image_shape) == 2)
 
     def _publish(
         self, name: str, batches: int, figure: "Figure", palette: bool
@@ -251,3 +261,12 @@ class WeightVisualization(keras.callbacks.Callback):
             else:
                 cell = self._ipython.display(picture, display_id=True)
                 self._cells[name] = cell
+
+
+def _mean_of_channels(kernel: Any, image_shape: tuple[int, ...]) -> np.ndarray:
+    """The kernel, or its mean over channels that no image has."""
+    kernel = keras.ops.convert_to_numpy(kernel)
+    pixels = math.prod(image_shape)
+    if pixels == len(kernel):
+        return kernel
+    return kernel.reshape(pixels, -1, kernel.shape[-1]).mean(axis=1)

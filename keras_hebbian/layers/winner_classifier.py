@@ -6,21 +6,31 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import KerasTensor as Tensor
 from keras import ops
 
-from keras_hebbian._arguments import check_integer
+from keras_hebbian._arguments import Tensor, check_integer
+from keras_hebbian._backend import visible
+from keras_hebbian.layers.local_learning import LocalLearningLayer
+
+BATCH = 1024
+"""Samples whose winners are counted at once."""
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
 class WinnerClassifier(keras.layers.Layer):
     """Turns units into a classifier: the winner votes for its class.
 
-    `adapt` counts, for every unit, in how many samples of each class it was
-    the most active unit. Called on activations, the layer returns how often
-    the winner won each class, as shares that add up to 1. Units that never won
-    have no vote: `adapt` warns about them, their entry in `unit_classes` is
-    -1, and they are left out of the competition.
+    `adapt` counts, for every unit, how many samples of each class it wins.
+    Called on new samples, the layer returns how often their winners won each
+    class, as shares that add up to 1. Units that never won have no vote:
+    `adapt` warns about them, their entry in `unit_classes` is -1, and they are
+    left out of the competition.
+
+    The winner is the unit with the largest activation in the inputs. Where a
+    layer's units compete by something else than its outputs, such as
+    `HebbianCompetitive` for `p` other than 2, pass it as `layer`: the
+    classifier then takes the inputs of that layer, and the winner is the unit
+    with the largest `drives`, as it is while the layer learns.
 
     Formula:
 
@@ -30,8 +40,8 @@ class WinnerClassifier(keras.layers.Layer):
                   w = argmax of a[b, :] over the units that have votes
     ```
 
-    `a` are the activations `(batch, units)`, dimensionless; votes are counts
-    of samples.
+    `a` are the activations, or the drives of `layer`, `(batch, units)`,
+    dimensionless; votes are counts of samples.
 
     Example:
 
@@ -49,26 +59,38 @@ class WinnerClassifier(keras.layers.Layer):
 
     Args:
         num_classes: Integer >= 2, number of classes.
+        layer: `LocalLearningLayer` whose units compete. It does not learn
+            here. Defaults to `None`: the inputs are the activations.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tensor of activations, `(..., units)`.
+        inputs: Tensor of activations, `(..., units)`, or of the inputs of
+            `layer`.
 
     Input shape:
-        `(batch, ..., units)`
+        `(batch, ..., units)`, or the input shape of `layer`
 
     Output shape:
-        `(batch, ..., num_classes)`
+        `(batch, ..., num_classes)`. A sample with an undefined activation gets
+        undefined scores, and so do all samples in a compiled model whose
+        classifier has no votes.
 
     Raises:
         ValueError: If an argument is out of range, or if the layer is called
-            before `adapt` and without votes loaded from a file.
+            without votes from `adapt`, `set_weights` or a file.
     """
 
-    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+    def __init__(
+        self, num_classes: int, layer: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_classes = check_integer("num_classes", num_classes, minimum=2)
-        self._awaits_adapt = True
+        if layer is not None and not isinstance(layer, LocalLearningLayer):
+            raise ValueError(
+                "Expected `layer` to be a `LocalLearningLayer`. "
+                f"Received: layer={layer!r}"
+            )
+        self.layer = layer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) < 2 or input_shape[-1] is None:
@@ -76,27 +98,30 @@ class WinnerClassifier(keras.layers.Layer):
                 "Expected activations `(batch, ..., units)` with a known "
                 f"number of units. Received: input_shape={input_shape}"
             )
+        units = input_shape[-1]
+        if self.layer is not None:
+            units = self.layer.units
+            if not self.layer.built:
+                self.layer.build(input_shape)
+                self.layer.built = True
         self.input_spec = keras.layers.InputSpec(
             min_ndim=2, axes={-1: input_shape[-1]}
         )
         self.votes = self.add_weight(
             name="votes",
-            shape=(input_shape[-1], self.num_classes),
+            shape=(units, self.num_classes),
             initializer="zeros",
             dtype="float32",  # counts exactly up to 2 ** 24 wins
             trainable=False,
             autocast=False,
         )
 
-    def adapt(
-        self,
-        activations: Any,
-        labels: Any = None,
-    ) -> None:
+    def adapt(self, activations: Any, labels: Any = None) -> None:
         """Counts the wins of every unit, forgetting earlier counts.
 
         Args:
-            activations: Array `(samples, ..., units)`, or a dataset of
+            activations: Array `(samples, ..., units)`, or the inputs of
+                `layer` if there is one, or a dataset of
                 `(activations, labels)` batches: a `tf.data.Dataset`, a
                 `keras.utils.PyDataset`, a torch `DataLoader` or any finite
                 iterable.
@@ -108,16 +133,18 @@ class WinnerClassifier(keras.layers.Layer):
                 if activations and labels differ in length, if activations are
                 not finite, or if there is no sample. Votes stay as they were.
         """
-        votes = None
-        for batch in _batches(activations, labels):
-            batch_votes = self._count(*batch)
+        votes, width = None, None
+        for batch, batch_labels in _batches(activations, labels):
+            batch = ops.convert_to_numpy(batch)
+            batch_votes = self._count(batch, batch_labels)
+            width = batch.shape[-1]
             votes = batch_votes if votes is None else votes + batch_votes
         if votes is None or not votes.any():
             raise ValueError(
                 "Expected at least one sample to adapt to. Received: none"
             )
         if not self.built:
-            self.build((None, len(votes)))
+            self.build((None, width))
             self.built = True
         if votes.shape != tuple(self.votes.shape):
             raise ValueError(
@@ -125,28 +152,29 @@ class WinnerClassifier(keras.layers.Layer):
                 f"Received: {len(votes)} units"
             )
         self.votes.assign(votes)
-        self._awaits_adapt = False
-        silent = np.flatnonzero(self.unit_classes < 0)
-        if silent.size:
+        silent = np.flatnonzero(self.unit_classes < 0).tolist()
+        if silent:
             warnings.warn(
-                f"{silent.size} of {len(votes)} units won no sample and have "
-                f"no class: {silent.tolist()}",
+                f"{len(silent)} of {len(votes)} units won no sample and have "
+                f"no class: {silent[:5]}{' ...' if len(silent) > 5 else ''}",
                 stacklevel=2,
             )
 
-    def _count(self, activations: Any, labels: Any) -> np.ndarray:
-        activations = ops.convert_to_numpy(activations)
-        labels = ops.convert_to_numpy(labels)
-        if activations.ndim < 2 or not np.isfinite(activations).all():
+    def _count(self, activations: np.ndarray, labels: Any) -> np.ndarray:
+        if (
+            activations.ndim < 2
+            or not activations.shape[-1]
+            or not np.isfinite(activations).all()
+        ):
             raise ValueError(
                 "Expected finite activations `(samples, ..., units)`. "
                 f"Received: shape={activations.shape}, "
                 f"finite={bool(np.isfinite(activations).all())}"
             )
-        winners = activations.argmax(axis=-1)
-        if labels.shape == (*winners.shape, 1):
+        labels = ops.convert_to_numpy(labels)
+        if labels.shape == (*activations.shape[:-1], 1):
             labels = labels[..., 0]
-        if labels.shape != winners.shape:
+        if labels.shape != activations.shape[:-1]:
             raise ValueError(
                 "Expected one label per sample. Received: "
                 f"activations.shape={activations.shape}, "
@@ -160,6 +188,13 @@ class WinnerClassifier(keras.layers.Layer):
                 "Expected labels to be class indices between 0 and "
                 f"{self.num_classes - 1}. Received: {np.unique(labels)[:10]}"
             )
+        if self.layer is not None:
+            if not self.layer.built:
+                self.build((None, *activations.shape[1:]))
+                self.built = True
+            drives = self.layer.competition(ops.convert_to_tensor(activations))
+            activations = ops.convert_to_numpy(drives)
+        winners = activations.argmax(axis=-1)
         votes = np.zeros((activations.shape[-1], self.num_classes))
         np.add.at(votes, (winners, classes), 1)
         return votes
@@ -172,16 +207,17 @@ class WinnerClassifier(keras.layers.Layer):
         return np.where(votes.any(axis=-1), votes.argmax(axis=-1), -1)
 
     def call(self, inputs: Tensor) -> Tensor:
-        if self._awaits_adapt:
+        votes = self.votes.value  # in float32, where float16 would overflow
+        total = ops.sum(votes, axis=-1)  # (units,)
+        wins = ops.sum(total)
+        if visible(wins) == 0:
             raise ValueError(
                 f"Expected `adapt` to be called before {self.name} is used. "
                 "Received: a call on a layer without votes"
             )
-        votes = self.votes.value  # in float32, where float16 would overflow
-        total = ops.sum(votes, axis=-1)  # (units,)
-        shares = ops.cast(
-            votes / ops.clip(total, 1, np.inf)[:, None], self.compute_dtype
-        )
+        if self.layer is not None:
+            inputs = self.layer.competition(inputs)
+        shares = votes / ops.clip(total, 1, np.inf)[:, None]
         rivals = ops.where(total > 0, inputs, -np.inf)
         # The first of the largest; `argmax` fits neither ONNX nor LiteRT.
         units = self.votes.shape[0]
@@ -193,38 +229,45 @@ class WinnerClassifier(keras.layers.Layer):
             ),
             axis=-1,
         )
-        return ops.take(shares, winner, axis=0)
+        scores = ops.cast(ops.take(shares, winner, axis=0), self.compute_dtype)
+        # LiteRT has no `isnan`.
+        undefined = ops.any(inputs != inputs, axis=-1, keepdims=True)
+        undefined = ops.logical_or(undefined, wins == 0)
+        return ops.where(undefined, float("nan"), scores)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.num_classes)
 
-    def load_own_variables(self, store: Any) -> None:
-        super().load_own_variables(store)
-        self._awaits_adapt = not self._has_votes()
-
-    def set_weights(self, weights: list[Any]) -> None:
-        super().set_weights(weights)
-        self._awaits_adapt = not self._has_votes()
-
-    def _has_votes(self) -> bool:
-        return bool(ops.convert_to_numpy(self.votes).any())
-
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_classes": self.num_classes}
+        layer = self.layer and keras.saving.serialize_keras_object(self.layer)
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "layer": layer,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "WinnerClassifier":
-        """A layer whose votes are about to be set, as for a clone."""
-        layer = cls(**config)
-        layer._awaits_adapt = False
-        return layer
+        layer = config.get("layer")
+        if isinstance(layer, dict):
+            layer = keras.saving.deserialize_keras_object(layer)
+        return cls(**{**config, "layer": layer})
 
 
 def _batches(activations: Any, labels: Any) -> Iterator[Any]:
     if labels is not None:
-        return iter([(activations, labels)])
+        sizes = np.shape(activations)[:1], np.shape(labels)[:1]
+        if sizes[0] != sizes[1] or not sizes[0]:
+            raise ValueError(
+                "Expected one label per sample. Received: activations.shape="
+                f"{np.shape(activations)}, labels.shape={np.shape(labels)}"
+            )
+        return (
+            (activations[start : start + BATCH], labels[start : start + BATCH])
+            for start in range(0, len(activations), BATCH)
+        )
     if isinstance(activations, keras.utils.PyDataset):
         return (activations[i] for i in range(activations.num_batches))
     if isinstance(activations, Iterable) and not hasattr(activations, "shape"):

@@ -1,0 +1,41 @@
+"""What local layers report, in the logs of an epoch."""
+
+from typing import Any
+
+import keras
+
+from keras_hebbian.callbacks.skipped_batches import SkippedBatches
+from keras_hebbian.layers.local_layers import collect, local_layers
+
+
+class LayerReports(SkippedBatches):
+    """Puts what the local layers report into the logs of an epoch.
+
+    In every step it would take up to a fifth of the time of the step. The logs
+    of a step hold only a counter, which the progress bar need not show.
+    """
+
+    async_safe = True  # like Keras's progress bar, it sees only the logs
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if logs is not None:
+            logs.pop("iterations", None)
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        if logs is not None:
+            found = reports(self.model)
+            for name, value in found.items():
+                logs[name] = float(keras.ops.convert_to_numpy(value))
+            for name in ("iterations", *(f"val_{name}" for name in found)):
+                if name not in found:
+                    logs.pop(name, None)
+        super().on_epoch_end(epoch, logs)
+
+
+def reports(model: keras.Model) -> dict[str, Any]:
+    """What the local layers of a model report, under names for the logs."""
+    return collect(local_layers(model), lambda layer: layer.report())
