@@ -9,32 +9,36 @@ from keras_hebbian import (
     models,
     plotting,
 )
+from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.callbacks import (
     LearningMonitor,
     LinearRateDecay,
+    SkippedBatches,
     WeightVisualization,
 )
 from keras_hebbian.layers import (
+    Convolution,
     HebbianCompetitive,
+    KernelLayer,
     LateralInhibitionSparse,
     LocalLearningLayer,
     Rate,
     RectifiedPower,
+    SoftHebb,
+    Triangle,
     WinnerClassifier,
 )
 from keras_hebbian.losses import PowerLoss
-from keras_hebbian.models import (
-    HebbianModel,
-    HebbianSequential,
-    SkippedBatches,
-)
+from keras_hebbian.models import HebbianModel, HebbianSequential
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Convolution",
     "HebbianCompetitive",
     "HebbianModel",
     "HebbianSequential",
+    "KernelLayer",
     "LateralInhibitionSparse",
     "LearningMonitor",
     "LinearRateDecay",
@@ -43,6 +47,8 @@ __all__ = [
     "Rate",
     "RectifiedPower",
     "SkippedBatches",
+    "SoftHebb",
+    "Triangle",
     "WeightVisualization",
     "WinnerClassifier",
     "activations",
@@ -52,4 +58,5 @@ __all__ = [
     "losses",
     "models",
     "plotting",
+    "sum_over_replicas",
 ]

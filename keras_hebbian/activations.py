@@ -1,11 +1,17 @@
-"""The activation function of Krotov and Hopfield's readout."""
+"""Activation functions between units that learn locally and readouts."""
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import KerasTensor as Tensor
 from keras import ops
 
-from keras_hebbian._arguments import check_choice, check_real
+from keras_hebbian._arguments import (
+    Tensor,
+    check_choice,
+    check_positive,
+    check_real,
+)
 from keras_hebbian._powers import power as to_power
 
 GRADIENTS = ("exact", "straight_through")
@@ -64,17 +70,92 @@ def rectified_power(
     """
     power = check_real("power", power, minimum=1)
     check_choice("gradient", gradient, GRADIENTS)
-    x = ops.convert_to_tensor(x)
-    if "float" not in keras.backend.standardize_dtype(x.dtype):
-        x = ops.cast(x, keras.config.floatx())
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    narrow = dtype in ("float16", "bfloat16")
-    outputs = to_power(ops.relu(ops.cast(x, "float32") if narrow else x), power)
-    if dtype == "float16":
-        outputs = ops.minimum(outputs, float(np.finfo("float16").max))
-    outputs = ops.cast(outputs, dtype)
+    x = _floats(x)
+    outputs = _rounded_once(lambda x: to_power(ops.relu(x), power), x)
     if gradient == "straight_through":
         zero = x - ops.stop_gradient(x)  # and 1 for the gradient
         zero = ops.where(ops.isfinite(x), zero, ops.zeros_like(x))
         outputs = ops.stop_gradient(outputs) + zero
     return outputs
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+def triangle(x: Tensor, power: float = 1.0) -> Tensor:
+    """`max(x - mean, 0)^power`, with the mean over the last axis.
+
+    Of the units that respond to a sample, those above the average stay active,
+    more or less half of them. Nothing has to be tuned to the size of the
+    responses, which local rules leave open.
+
+    Formula:
+
+    ```
+    f(x)[b, u]  = max(x[b, u] - mean_v x[b, v], 0)^n
+    ```
+
+    The gradient is the derivative, which is 0 where `f` is 0. float16 and
+    bfloat16 are computed in float32 and rounded once; what float16 cannot hold
+    becomes 65504, its largest number.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> x = np.array([[1.0, 2.0, 6.0]], dtype="float32")
+    >>> outputs = kh.activations.triangle(x, power=2)
+    >>> [float(output) for output in outputs[0]]
+    [0.0, 0.0, 9.0]
+
+    Args:
+        x: Tensor of rank >= 1, `(..., units)`, dimensionless.
+        power: Float > 0, the power `n`. A whole number is computed by
+            multiplication. Defaults to `1.0`.
+
+    Returns:
+        A tensor like `x`; integers become `keras.config.floatx()`.
+
+    Raises:
+        ValueError: If `power` is out of range, or if `x` is a scalar.
+
+    Reference:
+        Coates, Lee and Ng, "An analysis of single-layer networks in
+        unsupervised feature learning", AISTATS 2011, for `power=1`. Journe,
+        Garcia Rodriguez, Guo and Moraitis, "Hebbian deep learning without
+        feedback", ICLR 2023, for other powers.
+    """
+    power = check_positive("power", power)
+    x = _floats(x)
+    if not x.shape:
+        raise ValueError(
+            "Expected a tensor of rank >= 1, `(..., units)`. Received: a scalar"
+        )
+    return _rounded_once(lambda x: _triangle(x, power), x)
+
+
+def _triangle(x: Tensor, power: float) -> Tensor:
+    # On torch `ops.mean` rounds float64 to float32.
+    mean = ops.sum(x, axis=-1, keepdims=True) / x.shape[-1]
+    above = ops.relu(x - mean)
+    if power >= 1:
+        return to_power(above, power)
+    # The slope at 0 is infinite: there the power of another number is taken.
+    active = above > 0
+    powers = to_power(ops.where(active, above, ops.ones_like(above)), power)
+    return ops.where(active, powers, ops.zeros_like(above))
+
+
+def _floats(x: Tensor) -> Tensor:
+    x = ops.convert_to_tensor(x)
+    if "float" not in keras.backend.standardize_dtype(x.dtype):
+        x = ops.cast(x, keras.config.floatx())
+    return x
+
+
+def _rounded_once(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What `function` makes of narrow floats in float32."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    narrow = dtype in ("float16", "bfloat16")
+    outputs = function(ops.cast(x, "float32") if narrow else x)
+    if dtype == "float16":
+        outputs = ops.minimum(outputs, float(np.finfo("float16").max))
+    return ops.cast(outputs, dtype)

@@ -1,0 +1,321 @@
+"""Local learning from the patches of images, signals and volumes."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_hebbian._arguments import Tensor, check_choice, check_integer
+from keras_hebbian.layers import _patches
+from keras_hebbian.layers.kernel_layer import KernelLayer
+from keras_hebbian.layers.local_learning import LocalLearningLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class Convolution(keras.layers.Wrapper):
+    """Applies a local layer to every patch of its inputs.
+
+    The wrapped layer takes each patch of an image for a sample: its units
+    respond to all patches and learn from all of them, or from `positions`
+    random ones of each image. It can be any `LocalLearningLayer`, also one of
+    your own. Inputs with one, two or three axes between the batch and the
+    channels are signals, images or volumes.
+
+    The wrapper itself has no weights. Rates, counters and reports are those of
+    the wrapped layer, `convolution.layer`.
+
+    Formula:
+
+    ```
+    x[b, o]       = the inputs in the window of patch o of image b, flattened
+    outputs[b, o] = layer(x[b, o])
+    ```
+
+    `o` is the place of a patch, one number for each axis. The inputs of a
+    patch are in the order height, width, channel, so that the kernel of the
+    wrapped layer, `(height * width * channels, units)`, is the kernel of a
+    `keras.layers.Conv2D`, reshaped; the same is true of one and three axes.
+
+    At inference, a layer whose response is the product of inputs and kernel
+    (`KernelLayer`) is computed as one convolution, without patches.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> units = kh.HebbianCompetitive(units=8)
+    >>> layer = kh.Convolution(units, kernel_size=5, padding="same")
+    >>> outputs = layer(np.random.rand(2, 28, 28, 3), training=True)
+    >>> tuple(outputs.shape), tuple(units.kernel.shape)
+    ((2, 28, 28, 8), (75, 8))
+
+    Args:
+        layer: `LocalLearningLayer` that learns from the patches. It belongs to
+            this wrapper alone.
+        kernel_size: Integer >= 1 or a tuple of one to three, size of the
+            patches along each axis.
+        strides: Integer >= 1 or a tuple of one to three, distance between two
+            patches along each axis. Defaults to `1`.
+        padding: `"valid"`, patches lie inside the image; `"same"`, a border of
+            zeros gives one patch for every pixel (of every `strides`-th row
+            and column); `"reflect"`, the same number, with a border that
+            mirrors the image. Defaults to `"valid"`.
+        positions: Integer >= 1, number of patches of each image to learn
+            from, drawn at random in each step. A rule that sums over the batch
+            may need few samples in a step. Defaults to `None`, all patches.
+        seed: Integer, seed of that draw. Defaults to `None`, a random seed,
+            which `keras.utils.set_random_seed` fixes.
+        **kwargs: Arguments of `keras.layers.Layer`. The dtype policy is by
+            default that of `layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, ..., channels)` with one to three axes between
+            batch and channels. Integers are cast to the compute dtype.
+        training: Whether the layer learns from `inputs`. The wrapped layer
+            decides, as without wrapper, whether it skips a batch.
+
+    Input shape:
+        `(batch, steps, channels)`, `(batch, height, width, channels)` or
+        `(batch, depth, height, width, channels)`
+
+    Output shape:
+        The same with `units` in place of `channels`, and with the number of
+        patches along each axis.
+
+    Raises:
+        ValueError: If `layer` is not a `LocalLearningLayer`, belongs to
+            another `Convolution`, or was built for another number of inputs;
+            if an argument is out of range; if the inputs have another rank,
+            unknown channels, or fewer patches than `positions`; or if Keras is
+            set to `"channels_first"`.
+
+    Reference:
+        Coates, Lee and Ng, "An analysis of single-layer networks in
+        unsupervised feature learning", AISTATS 2011, learn from random patches
+        and respond to all of them.
+    """
+
+    def __init__(
+        self,
+        layer: LocalLearningLayer,
+        kernel_size: int | tuple[int, ...],
+        strides: int | tuple[int, ...] = 1,
+        padding: str = "valid",
+        positions: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(layer, LocalLearningLayer):
+            raise ValueError(
+                "Expected `layer` to be a `LocalLearningLayer`. "
+                f"Received: layer={layer!r}"
+            )
+        super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
+        self.kernel_size = _check_sizes("kernel_size", kernel_size)
+        self.strides = _check_sizes("strides", strides)
+        if len({len(x) for x in self._tuples()}) > 1:
+            raise ValueError(
+                "Expected `kernel_size` and `strides` for the same number of "
+                f"axes. Received: kernel_size={kernel_size}, strides={strides}"
+            )
+        self.padding = check_choice("padding", padding, _patches.PADDINGS)
+        self.positions = positions
+        self.seed = seed
+        if positions is not None:
+            self.positions = check_integer("positions", positions, minimum=1)
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self._check_inputs(input_shape)
+        *sizes, channels = input_shape[1:]
+        self._windows = tuple(
+            _each(given, len(sizes))
+            for given in (self.kernel_size, self.strides)
+        )
+        self._check_patches(input_shape)
+        image_shape = (*self._windows[0], channels)
+        inputs = math.prod(image_shape)
+        layer = self.layer
+        if layer.kernel_image_shape is not None and not self.built:
+            raise ValueError(
+                f"Expected a layer of its own for {self.name}. Received: "
+                f"layer={layer.name}, which belongs to another `Convolution`"
+            )
+        if not layer.built:
+            layer.build((None, inputs))
+            layer.built = True
+        elif layer.input_spec.axes[-1] != inputs:
+            raise ValueError(
+                f"Expected {layer.name} to be built for patches of {inputs} "
+                f"inputs, {image_shape}, or not at all. Received: a layer "
+                f"built for {layer.input_spec.axes[-1]} inputs"
+            )
+        layer.kernel_image_shape = image_shape
+        self.input_spec = keras.layers.InputSpec(
+            ndim=len(input_shape), axes={-1: channels}
+        )
+
+    def _tuples(self) -> list[tuple[int, ...]]:
+        given = (self.kernel_size, self.strides)
+        return [sizes for sizes in given if isinstance(sizes, tuple)]
+
+    def _check_inputs(self, input_shape: tuple[int | None, ...]) -> None:
+        if keras.config.image_data_format() == "channels_first":
+            raise ValueError(
+                "Expected images with their channels last. Received: "
+                "keras.config.image_data_format()='channels_first'"
+            )
+        ranks = [len(sizes) + 2 for sizes in self._tuples()[:1]] or [3, 4, 5]
+        if len(input_shape) not in ranks:
+            raise ValueError(
+                "Expected inputs `(batch, ..., channels)` of rank "
+                f"{' or '.join(map(str, ranks))}. "
+                f"Received: input_shape={input_shape}"
+            )
+        if not input_shape[-1]:
+            raise ValueError(
+                "Expected inputs with a known number of channels >= 1. "
+                f"Received: input_shape={input_shape}"
+            )
+
+    def _check_patches(self, input_shape: tuple[int | None, ...]) -> None:
+        """Refuses images too small for a patch, or for `positions`."""
+        axes = zip(input_shape[1:-1], *self._windows, strict=True)
+        for size, kernel, stride in axes:
+            if size is None or self.padding == "same":
+                continue
+            if self.padding == "valid":
+                fits = kernel <= size
+            else:  # a mirror image has all pixels but the one at the edge
+                fits = max(_patches.border(size, kernel, stride)) < size
+            if not fits:
+                raise ValueError(
+                    "Expected images as large as a patch, with its border. "
+                    f"Received: input_shape={input_shape} for kernel_size="
+                    f"{self.kernel_size} and padding={self.padding!r}"
+                )
+        counts = self.compute_output_shape(input_shape)[1:-1]
+        if None in counts or self.positions is None:
+            return
+        if self.positions > math.prod(counts):
+            raise ValueError(
+                f"Expected `positions` <= {math.prod(counts)}, the number of "
+                f"patches of an image. Received: positions={self.positions}"
+            )
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        layer = self.layer
+        inputs = ops.cast(inputs, layer.compute_dtype)
+        learning = bool(training) and self.trainable and layer.trainable
+        state = layer._values()
+        if learning and getattr(inputs, "requires_grad", False):
+            # torch assigns in place what autograd still needs.
+            state = {name: ops.copy(value) for name, value in state.items()}
+        from_all = learning and self.positions is None
+        if from_all or layer._observers or not self._is_product():
+            samples = ops.cast(self._patches(inputs), layer.state_dtype)
+            for observe in layer._observers:
+                observe(samples)
+            response = layer.respond(samples, state)
+        else:
+            response = self._convolve(inputs, state)
+        if from_all:
+            layer.update_state(samples, response)
+        elif learning:
+            layer.update_state(self._draw(inputs))
+        outputs = layer.activation(ops.cast(response, layer.compute_dtype))
+        return ops.cast(outputs, self.compute_dtype)
+
+    def update_state(self, inputs: Tensor) -> None:
+        """Learns from a batch as in training, without computing outputs.
+
+        Args:
+            inputs: Tensor `(batch, ..., channels)`.
+        """
+        if self.trainable:
+            inputs = ops.cast(inputs, self.layer.compute_dtype)
+            draws = self.positions is not None
+            samples = self._draw(inputs) if draws else self._patches(inputs)
+            self.layer.update_state(samples)
+
+    def _is_product(self) -> bool:
+        """Whether the wrapped layer responds with `inputs @ kernel`."""
+        return type(self.layer).respond is KernelLayer.respond
+
+    def _convolve(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
+        layer = self.layer
+        kernel = state["kernel"]
+        shape = (*layer.kernel_image_shape, layer.units)
+        padding = self.padding
+        if padding == "reflect":
+            inputs, padding = self._padded(inputs), "valid"
+        response = ops.conv(
+            inputs,
+            layer.narrow(ops.reshape(kernel, shape)),
+            strides=self._windows[1],
+            padding=padding,
+            data_format="channels_last",
+        )
+        return ops.cast(response, kernel.dtype)  # (batch, ..., units)
+
+    def _padded(self, inputs: Tensor) -> Tensor:
+        return _patches.pad(inputs, *self._windows, self.padding)
+
+    def _patches(self, inputs: Tensor) -> Tensor:
+        return _patches.take(self._padded(inputs), *self._windows)
+
+    def _draw(self, inputs: Tensor) -> Tensor:
+        inputs = self._padded(ops.stop_gradient(inputs))
+        return _patches.draw(
+            inputs, *self._windows, self.positions, self.seed_generator
+        )
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        batch, *sizes, _ = input_shape
+        axes = zip(
+            sizes,
+            _each(self.kernel_size, len(sizes)),
+            _each(self.strides, len(sizes)),
+            strict=True,
+        )
+        counts = (
+            None if axis[0] is None else _patches.count(*axis, self.padding)
+            for axis in axes
+        )
+        return (batch, *counts, self.layer.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "positions": self.positions,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "Convolution":
+        # Keras's own takes the layer out of the dict that it is given.
+        return super().from_config(dict(config), custom_objects)
+
+
+def _check_sizes(name: str, sizes: Any) -> int | tuple[int, ...]:
+    """A number for all axes, or a tuple with one for each of one to three."""
+    if not isinstance(sizes, list | tuple):
+        return check_integer(name, sizes, minimum=1)
+    if not 1 <= len(sizes) <= 3:
+        raise ValueError(
+            f"Expected `{name}` to have one to three numbers. "
+            f"Received: {name}={sizes!r}"
+        )
+    return tuple(check_integer(name, size, minimum=1) for size in sizes)
+
+
+def _each(sizes: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    return sizes if isinstance(sizes, tuple) else (sizes,) * axes

@@ -1,0 +1,201 @@
+"""SoftHebb's softly competing units as a layer."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hebbian._arguments import Tensor, check_positive, check_real
+from keras_hebbian._replicas import sum_over_replicas
+from keras_hebbian.layers.kernel_layer import KernelLayer
+from keras_hebbian.layers.rate import Rate
+from keras_hebbian.rules import competitive, soft_competition
+
+
+@keras.saving.register_keras_serializable(package="keras_hebbian")
+class SoftHebb(KernelLayer):
+    """Units that share each sample by a softmax and learn from it.
+
+    All units learn from every sample, by their share. The winner moves towards
+    the sample, all others away from it, and the weights of every unit approach
+    norm 1. Units start with a large norm, and the closer they come to norm 1,
+    the slower they learn, each by itself.
+
+    The softness lets several of these layers learn at once, one above the
+    other: `Convolution(SoftHebb(...))` between batch normalization, `Triangle`
+    and pooling is the network of the reference. For a single dense layer,
+    `anti_hebbian=False` and a `temperature` far below 1 are usual.
+
+    A step moves no weight by more than the rate of its unit, whatever the
+    batch: progress counts steps, not samples.
+
+    Formula:
+
+    ```
+    u[b, j]  = sum_i x[b, i] W[i, j]
+    y[b, j]  = softmax over j of u[b, j] / temperature
+    g[b, j]  = y[b, j] for the largest u[b, :], -y[b, j] for all others
+    D[i, j]  = sum_b g[b, j] x[b, i] - (sum_b g[b, j] u[b, j]) W[i, j]
+    r[j]     = learning_rate * (| ||W[:, j]|| - 1 | + 1e-10)^rate_exponent
+    W[i, j] += r[j] * D[i, j] / max(max |D|, precision)
+
+    outputs  = activation(u)
+    ```
+
+    `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
+    `(inputs, units)`, `u` the responses, `y` the shares and `g` the activations
+    of the learning rule, all three `(batch, units)`, `D` the direction of the
+    update `(inputs, units)` and `r` the rates of the units `(units,)`; `b` is a
+    sample, `i` an input, `j` a unit. All of them are dimensionless. With
+    `anti_hebbian=False`, `g` is `y` for all units. Sums over `b` run over the
+    global batch of all data-parallel replicas.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> layer = kh.SoftHebb(units=4, temperature=0.5)
+    >>> outputs = layer(np.random.rand(20, 6), training=True)
+    >>> tuple(outputs.shape), int(layer.iterations)
+    ((20, 4), 1)
+
+    Args:
+        units: Integer >= 2, number of units.
+        temperature: Float > 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the layer's
+            `iterations`: temperature of the softmax. Small values let the
+            winner take all. The papers give its inverse. A float becomes the
+            assignable weight `layer.temperature`, which `LinearRateDecay`
+            leaves alone. Defaults to `1.0`.
+        learning_rate: Float >= 0 or schedule, rate of a unit at a distance of
+            1 from norm 1, per step. A float becomes the assignable weight
+            `layer.learning_rate`. Defaults to `0.045`.
+        radius: Float > 0, expected norm of the units at the start, for the
+            default of `kernel_initializer`. Defaults to `25.0`.
+        rate_exponent: Float >= 0, power of the distance from norm 1 in the
+            rate of a unit; 0 gives all units the same rate. Defaults to `0.5`.
+        anti_hebbian: Whether all units but the winner move away from a sample.
+            Defaults to `True`.
+        precision: Float > 0, the smallest `max |D|` that is still scaled up to
+            the rate; below it, updates shrink. Defaults to `1e-30`.
+        activation: Activation function of the outputs; learning does not see
+            it. Defaults to `None`, the plain product.
+        kernel_initializer: Initializer of the kernel. Defaults to `None`, which
+            is `keras.initializers.VarianceScaling(25.0**2, mode="fan_in",
+            distribution="untruncated_normal")` with `radius` for 25: a normal
+            distribution with the standard deviation `radius / sqrt(inputs)`.
+        kernel_constraint: Constraint that the layer applies to the kernel
+            after each step. Defaults to `None`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
+            samples. Integers are cast to the compute dtype.
+        training: Whether the layer learns from `inputs`. It skips a batch with
+            an infinite or undefined value, or whose update would overflow, and
+            counts it in `layer.skipped`.
+
+    Input shape:
+        `(batch, ..., inputs)`
+
+    Output shape:
+        `(batch, ..., units)`
+
+    Raises:
+        ValueError: If an argument is out of range, if inputs have rank 1, or
+            if their last dimension is unknown.
+        TypeError: If a rate is assigned after it was given as a schedule.
+
+    Reference:
+        Moraitis, Toichkin, Journe, Chua and Guo, "SoftHebb: Bayesian inference
+        in unsupervised Hebbian soft winner-take-all networks", Neuromorphic
+        Computing and Engineering 2(4):044017, 2022. Journe, Garcia Rodriguez,
+        Guo and Moraitis, "Hebbian deep learning without feedback", ICLR 2023.
+    """
+
+    temperature = Rate(decays=False)
+    learning_rate = Rate()
+    minimum_units = 2
+    needs_response = True
+
+    def __init__(
+        self,
+        units: int,
+        temperature: Any = 1.0,
+        learning_rate: Any = 0.045,
+        radius: float = 25.0,
+        rate_exponent: float = 0.5,
+        anti_hebbian: bool = True,
+        precision: float = 1e-30,
+        activation: Any = None,
+        kernel_initializer: Any = None,
+        kernel_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        radius = check_positive("radius", radius)
+        super().__init__(
+            units,
+            activation=activation,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                radius**2, mode="fan_in", distribution="untruncated_normal"
+            )
+            if kernel_initializer is None
+            else kernel_initializer,
+            kernel_constraint=kernel_constraint,
+            **kwargs,
+        )
+        self.temperature = temperature
+        if not self._rates["temperature"]:
+            check_positive("temperature", temperature)
+        self.learning_rate = learning_rate
+        self.radius = radius
+        self.rate_exponent = check_real("rate_exponent", rate_exponent, 0)
+        self.anti_hebbian = bool(anti_hebbian)
+        # Below the smallest normal float32 it would be rounded to 0.
+        self.precision = check_real(
+            "precision", precision, minimum=float(np.finfo("float32").tiny)
+        )
+
+    def learn(
+        self,
+        inputs: Tensor,
+        response: Tensor,
+        state: dict[str, Tensor],
+        rates: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        kernel = state["kernel"]
+        activation = soft_competition.compete(
+            response, rates["temperature"], self.anti_hebbian
+        )
+        direction = sum_over_replicas(
+            soft_competition.direction(inputs, kernel, activation)
+        )
+        scale = competitive.scale(
+            direction, self.unit_rates(state, rates), self.precision
+        )
+        kernel = self.constrain(competitive.step(kernel, direction, scale))
+        return {"kernel": kernel, "scale": scale}
+
+    def unit_rates(
+        self, state: dict[str, Tensor], rates: dict[str, Tensor]
+    ) -> Tensor:
+        """The rates `r` of the units, `(units,)`."""
+        return soft_competition.rates(
+            state["kernel"], rates["learning_rate"], self.rate_exponent
+        )
+
+    def report(self) -> dict[str, Tensor]:
+        """`norm_distance`: the mean distance of the units' norms from 1, which
+        learning brings to 0."""
+        norms = competitive.norms(self.kernel.value, 2)
+        return {"norm_distance": ops.mean(ops.abs(norms - 1.0))}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "radius": self.radius,
+            "rate_exponent": self.rate_exponent,
+            "anti_hebbian": self.anti_hebbian,
+            "precision": self.precision,
+        }
