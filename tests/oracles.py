@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 
 def competing_units(
@@ -88,3 +88,87 @@ def lateral_inhibition(
         t += (o - sp) * gamma
         w = np.where(w > prec, w, 0.0)
     return w, t, lat_in
+
+
+def soft_competition(
+    synapses: np.ndarray,
+    batches: Iterable[tuple[float, np.ndarray]],
+    temperature: float,
+    exponent: float,
+    anti_hebbian: bool,
+    prec: float = 1e-30,
+) -> np.ndarray:
+    """SoftHebb's loop, one sample after another within a batch.
+
+    Args:
+        synapses: `(hid, N)`, one unit in each row.
+        batches: Pairs of a learning rate and a batch `(Num, N)`.
+        temperature: Temperature of the softmax.
+        exponent: Exponent of the rate of a unit.
+        anti_hebbian: Whether losers learn with a minus sign.
+        prec: Numerical precision of the weight updates.
+
+    Returns:
+        The synapses after all batches.
+    """
+    synapses = synapses.copy()
+    for eps, batch in batches:
+        ds = np.zeros_like(synapses)
+        for sample in batch:
+            u = synapses @ sample
+            y = softmax(u / temperature)
+            if anti_hebbian:
+                winner = y[np.argmax(u)]
+                y = -y
+                y[np.argmax(u)] = winner
+            ds += y[:, None] * (sample - u[:, None] * synapses)
+        distance = np.abs(np.linalg.norm(synapses, axis=1) - 1) + 1e-10
+        eps = eps * distance[:, None] ** exponent
+        synapses += eps * ds / max(np.abs(ds).max(), prec)
+    return synapses
+
+
+def patches(
+    images: np.ndarray,
+    kernel_size: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: str = "valid",
+) -> np.ndarray:
+    """The patches of images, cut out one after another.
+
+    Args:
+        images: `(batch, ..., channels)`.
+        kernel_size: Size of a patch along each axis between these.
+        strides: Distance between two patches along each of these axes.
+        padding: `"valid"`, `"same"` or `"reflect"`.
+
+    Returns:
+        Flat patches, `(batch, ..., inputs)`.
+    """
+    if padding != "valid":
+        border = [(0, 0)]
+        for size, kernel, stride in zip(
+            images.shape[1:-1], kernel_size, strides, strict=True
+        ):
+            counted = -(-size // stride)
+            missing = max((counted - 1) * stride + kernel - size, 0)
+            border.append((missing // 2, missing - missing // 2))
+        mode = {"same": "constant", "reflect": "reflect"}[padding]
+        images = np.pad(images, [*border, (0, 0)], mode=mode)
+    counts = [
+        (size - kernel) // stride + 1
+        for size, kernel, stride in zip(
+            images.shape[1:-1], kernel_size, strides, strict=True
+        )
+    ]
+    flat = []
+    for image in images:
+        for place in np.ndindex(*counts):
+            window = tuple(
+                slice(number * stride, number * stride + kernel)
+                for number, kernel, stride in zip(
+                    place, kernel_size, strides, strict=True
+                )
+            )
+            flat.append(image[window].ravel())
+    return np.reshape(flat, (len(images), *counts, -1))

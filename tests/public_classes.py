@@ -10,6 +10,8 @@ import keras_hebbian as kh
 UNITS = 4
 IMAGES = np.random.default_rng(0).random((12, UNITS), dtype="float32")
 LABELS = np.arange(12) % UNITS
+PICTURES = np.random.default_rng(0).random((12, 5, 6, 2), dtype="float32")
+ABSTRACT = (kh.LocalLearningLayer, kh.KernelLayer)
 
 
 def found(kind=object, but=()):
@@ -21,7 +23,7 @@ def found(kind=object, but=()):
         if inspect.isclass(value)
         and issubclass(value, kind)
         and not issubclass(value, but)
-        and value is not kh.LocalLearningLayer
+        and value not in ABSTRACT
     ]
 
 
@@ -38,17 +40,29 @@ def arguments(public):
     }
 
 
-def required(public):
-    """What has no default, which is an integer: 4."""
+def required(public, **given):
+    """What has no default, which is an integer, 4, or a layer to wrap."""
+
+    def value(name):
+        if name == "layer":
+            policy = {"dtype": given["dtype"]} if "dtype" in given else {}
+            return kh.HebbianCompetitive(UNITS, name="wrapped", **policy)
+        return UNITS
+
     return {
-        name: UNITS
+        name: value(name)
         for name, parameter in arguments(public).items()
         if parameter.default is parameter.empty
     }
 
 
 def make(public, **given):
-    return public(**{**required(public), **given})
+    return public(**{**required(public, **given), **given})
+
+
+def inputs_of(public):
+    """What a layer of a class takes: 12 vectors of length 4, or images."""
+    return PICTURES if issubclass(public, kh.Convolution) else IMAGES
 
 
 def ready(public, **given):
@@ -57,6 +71,6 @@ def ready(public, **given):
     if hasattr(layer, "adapt"):
         layer.adapt(IMAGES, IMAGES.argmax(axis=-1))
     else:
-        layer.build((None, UNITS))
+        layer.build((None, *inputs_of(public).shape[1:]))
         layer.built = True
     return layer

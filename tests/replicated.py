@@ -1,6 +1,6 @@
 """Learns the same data on one device and on several replicas, and compares.
 
-    python tests/replicated.py REPLICAS competing|sparse
+    python tests/replicated.py REPLICAS competing|sparse|convolution
 
 Runs in a process of its own, because a backend fixes its devices at start.
 Prints the largest difference between the weights.
@@ -19,6 +19,13 @@ SAMPLES = BATCH * (STEPS - 1) + LAST
 IMAGES = np.random.default_rng(0).random((SAMPLES, 30))
 
 
+def images(kind):
+    """Vectors, the same with both signs, or the same numbers as images."""
+    if kind == "started":
+        return IMAGES - 0.5
+    return IMAGES.reshape(-1, 5, 3, 2) if kind == "convolution" else IMAGES
+
+
 def make_model(kind):
     import keras
 
@@ -26,11 +33,23 @@ def make_model(kind):
 
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
+    keras.utils.set_random_seed(1)
     initializers = keras.initializers
-    if kind == "competing":
+    if kind == "started":  # by its first batch
+        layer = kh.HebbianCompetitive(40)
+    elif kind == "oja":
+        from oja import Oja
+
+        layer = Oja(3, learning_rate=1e-3)
+    elif kind == "competing":
         layer = kh.HebbianCompetitive(
             40, kernel_initializer=initializers.RandomNormal(0.0, 1.0, seed=1)
         )
+    elif kind == "convolution":
+        units = kh.SoftHebb(
+            6, kernel_initializer=initializers.RandomNormal(0.0, 2.0, seed=1)
+        )
+        layer = kh.Convolution(units, 3, padding="reflect")
     else:
         layer = kh.LateralInhibitionSparse(
             40,
@@ -38,7 +57,7 @@ def make_model(kind):
             inhibition_rate=0.01,
             kernel_initializer=initializers.RandomUniform(0.1, 1.0, seed=1),
         )
-    model = kh.HebbianSequential([keras.Input((30,)), layer])
+    model = kh.HebbianSequential([keras.Input(images(kind).shape[1:]), layer])
     model.compile()
     return model
 
@@ -47,11 +66,11 @@ def flat(weights):
     return np.concatenate([np.ravel(weight) for weight in weights])
 
 
-def fit(model):
+def fit(model, kind):
     from keras_hebbian import LinearRateDecay
 
     model.fit(
-        IMAGES,
+        images(kind),
         batch_size=BATCH,
         shuffle=False,
         callbacks=[LinearRateDecay()],
@@ -67,11 +86,11 @@ def on_tensorflow(replicas, kind):
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
-    single = fit(make_model(kind))
+    single = fit(make_model(kind), kind)
     devices = [f"CPU:{i}" for i in range(replicas)]
     with tf.distribute.MirroredStrategy(devices).scope():
         model = make_model(kind)
-    fit(model)
+    fit(model, kind)
     weights = [weight.value.values for weight in model.weights]
     return single, [flat(replica) for replica in zip(*weights, strict=True)]
 
@@ -83,17 +102,17 @@ def on_jax(replicas, kind):
     os.environ["JAX_ENABLE_X64"] = "1"
     import keras
 
-    single = fit(make_model(kind))
+    single = fit(make_model(kind), kind)
     distribution = keras.distribution.DataParallel()
     assert distribution.device_mesh.devices.size == replicas
     keras.distribution.set_distribution(distribution)
-    return single, [fit(make_model(kind))]
+    return single, [fit(make_model(kind), kind)]
 
 
 def on_torch(replicas, kind):
     import torch
 
-    single = fit(make_model(kind))
+    single = fit(make_model(kind), kind)
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(
             rank_on_torch, (folder, replicas, kind), replicas
@@ -113,7 +132,7 @@ def rank_on_torch(rank, folder, replicas, kind):
     )
     layer = make_model(kind).layers[0]
     for step in range(STEPS):
-        batch = IMAGES[BATCH * step : BATCH * (step + 1)]
+        batch = images(kind)[BATCH * step : BATCH * (step + 1)]
         layer(np.array_split(batch, replicas)[rank], training=True)
     np.save(f"{folder}/{rank}.npy", flat(layer.get_weights()))
     torch.distributed.barrier()  # nobody leaves while others still talk

@@ -1,11 +1,11 @@
 """Learns the same data on one device and on several workers, and compares.
 
-    python tests/replicated_trainer.py
+    python tests/replicated_trainer.py workers|units
 
 Where `replicated.py` covers the devices of one process, this covers two worker
-processes that each see half of every batch (TensorFlow, torch), and on JAX the
-units of a wide layer spread over four devices. Prints the largest difference
-between the weights, for both layers.
+processes that each see half of every batch, and on JAX also the units of a
+wide layer spread over four devices. Prints the largest difference between the
+weights, for both layers.
 """
 
 import json
@@ -51,8 +51,15 @@ def run_workers():
                     "RANK": str(rank),
                     "WORLD_SIZE": str(WORKERS),
                 },
+                "jax": {
+                    "COORDINATOR": cluster["worker"][0],
+                    "RANK": str(rank),
+                    "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+                    "JAX_ENABLE_X64": "1",
+                },
             }
-            command = [sys.executable, __file__, f"{folder}/{rank}.npy"]
+            file = f"{folder}/{rank}.npy"
+            command = [sys.executable, __file__, "worker", file]
             environment = {**os.environ, **variables[BACKEND]}
             workers.append(subprocess.Popen(command, env=environment))
         assert [worker.wait() for worker in workers] == [0] * WORKERS
@@ -92,6 +99,26 @@ def worker_on_torch():
     torch.distributed.barrier()  # nobody leaves while others still talk
     torch.distributed.destroy_process_group()
     return flat(weights)
+
+
+def worker_on_jax():
+    from keras import distribution
+
+    rank = int(os.environ["RANK"])
+    distribution.initialize(os.environ["COORDINATOR"], WORKERS, rank)
+    spread = distribution.DataParallel(auto_shard_dataset=False)
+    distribution.set_distribution(spread)
+    # Each process hands Keras its own half of every batch.
+    parts = [np.array_split(batch, WORKERS)[rank] for batch in BATCHES]
+    models = [make_model(kind) for kind in KINDS]
+    for model in models:
+        model.fit(
+            np.concatenate(parts),
+            batch_size=BATCH // WORKERS,
+            shuffle=False,
+            verbose=0,
+        )
+    return flat(weights_of(models))
 
 
 def train_readout(kind, parts, workers):
@@ -161,16 +188,20 @@ def units_over_devices():
     return flat(weights_of(models))
 
 
-def main(path=None):
-    if path is not None:
-        work = {"tensorflow": worker_on_tensorflow, "torch": worker_on_torch}
+def main(spread, path=None):
+    if spread == "worker":
+        work = {
+            "tensorflow": worker_on_tensorflow,
+            "jax": worker_on_jax,
+            "torch": worker_on_torch,
+        }
         np.save(path, work[BACKEND]())
         return
-    if BACKEND == "jax":
+    if spread == "units":
         os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-        os.environ["JAX_ENABLE_X64"] = "1"
+    os.environ["JAX_ENABLE_X64"] = "1"
     expected = one_device()
-    others = [units_over_devices()] if BACKEND == "jax" else run_workers()
+    others = run_workers() if spread == "workers" else [units_over_devices()]
     print(max(np.abs(expected - other).max() for other in others))
 
 

@@ -162,3 +162,94 @@ def test_unknown_gradients_are_refused():
         kh.RectifiedPower(gradient="surrogate")
     with pytest.raises(ValueError, match=r"one of \('exact'"):
         kh.activations.rectified_power(np.ones(1), 2, "surrogate")
+
+
+def numpy_triangle(x, power):
+    above = np.maximum(x - x.mean(axis=-1, keepdims=True), 0)
+    return above**power
+
+
+TRIANGLE_POWERS = (0.5, 0.7, 1, 1.4, 2)
+
+
+@pytest.mark.parametrize("power", TRIANGLE_POWERS)
+def test_triangle_is_the_power_of_what_is_above_the_mean(power, float64):
+    x = np.random.default_rng(0).normal(size=(2, 3, 7))
+    for use in (
+        lambda x: kh.activations.triangle(x, power),
+        kh.Triangle(power),
+    ):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(use(x)), numpy_triangle(x, power), rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("power", TRIANGLE_POWERS)
+def test_the_gradient_of_a_triangle_is_its_derivative(power, float64):
+    # The means are 0, and one value is exactly there.
+    x = np.array([[-2.0, 0.0, 0.5, 1.5], [0.25, 0.25, 0.25, -0.75]])
+    slope = np.zeros_like(x)  # of f(v) for each v above the mean
+    slope[x > 0] = power * x[x > 0] ** (power - 1)
+    # The mean, a quarter of each value, is taken off all of them.
+    expected = slope - slope.sum(axis=-1, keepdims=True) / 4
+    np.testing.assert_allclose(
+        gradient(lambda x: kh.activations.triangle(x, power), x),
+        expected,
+        rtol=1e-12,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("power", TRIANGLE_POWERS)
+def test_equal_responses_are_silent_and_pass_no_gradient(power):
+    x = np.ones((2, 4), dtype="float32")
+    outputs = kh.activations.triangle(x, power)
+    np.testing.assert_array_equal(ops.convert_to_numpy(outputs), 0)
+    slope = gradient(lambda x: kh.activations.triangle(x, power), x)
+    np.testing.assert_array_equal(slope, 0)
+
+
+def test_a_triangle_in_half_precision_rounds_once_and_stays_finite():
+    x = np.array([[-300.0, 0.0, 0.7, 299.3]])
+    for dtype, rounding in (("float16", 2**-11), ("bfloat16", 2**-8)):
+        given = ops.cast(ops.convert_to_tensor(x, "float32"), dtype)
+        outputs = kh.activations.triangle(given, 0.7)
+        assert keras.backend.standardize_dtype(outputs.dtype) == dtype
+        given = ops.convert_to_numpy(ops.cast(given, "float32"))
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(ops.cast(outputs, "float32")),
+            numpy_triangle(given, 0.7),
+            rtol=1.01 * rounding,
+        )
+    huge = kh.activations.triangle(x.astype("float16"), 3)
+    assert float(ops.convert_to_numpy(huge)[0, 3]) == 65504
+
+
+def test_a_triangle_makes_floats_of_integers():
+    outputs = kh.activations.triangle(np.array([[1, 2, 6]]), 2)
+    np.testing.assert_array_equal(ops.convert_to_numpy(outputs), [[0, 0, 9]])
+
+
+def test_a_triangle_is_an_activation_of_any_layer(tmp_path):
+    layer = kh.SoftHebb(5, activation=kh.activations.triangle)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0),
+        numpy_triangle(x @ model.get_weights()[0], 1),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.layers[0].activation is kh.activations.triangle
+
+
+@pytest.mark.parametrize("power", [0, -1, float("nan"), float("inf"), "2"])
+def test_powers_of_a_triangle_are_positive_and_finite(power):
+    for use in (
+        kh.Triangle,
+        lambda power: kh.activations.triangle(np.ones(1), power),
+    ):
+        with pytest.raises(ValueError, match=r"Expected `power` .* Received: "):
+            use(power)

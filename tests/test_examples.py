@@ -30,7 +30,8 @@ def percentages(line):
 
 def test_quickstart(tmp_path):
     printed = run(tmp_path, "quickstart.py", "--epochs=20", "--units=40")
-    assert "converged" in printed
+    assert "norm_distance" in printed
+    assert len(printed.splitlines()) < 35
     accuracy, k_means, chance = (
         percentages(line)[0] for line in printed.splitlines() if "%" in line
     )
@@ -123,3 +124,28 @@ def test_the_figures_of_the_readme_stand_in_the_results():
     results = (root / "docs" / "results.md").read_text()
     assert quoted
     assert quoted <= set(re.findall(percent, results))
+
+
+def test_the_table_of_the_defaults_is_that_of_the_study(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import defaults
+
+    results = EXAMPLES.parent / "docs" / "results"
+    study = json.loads((results / "defaults.json").read_text())
+    assert (results / "defaults.md").read_text() == defaults.table(study)
+
+
+def test_defaults(tmp_path):
+    """On the small sets; the full study takes minutes."""
+    run(
+        tmp_path,
+        "defaults.py",
+        "--quick",
+        "--seeds=1",
+        "--epochs=2",
+        "--output=defaults.json",
+    )
+    study = json.loads((tmp_path / "defaults.json").read_text())
+    assert "breast cancer, standardized" in study["sets"]
+    for row in study["sets"].values():
+        assert 0 <= row["HebbianCompetitive"]["accuracy"][0] <= 1

@@ -11,12 +11,13 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
-from public_classes import UNITS, found_layers, ready
+from public_classes import UNITS, found_layers, inputs_of, ready
 
 # What runtimes and converters start may fork a process.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
 BACKEND = keras.backend.backend()
 IMAGES = np.random.default_rng(1).random((9, UNITS), dtype="float32")
+PICTURES = np.random.default_rng(1).random((9, 5, 6, 2), dtype="float32")
 
 SERVE = """
 import sys
@@ -24,8 +25,8 @@ import numpy as np
 import tensorflow as tf
 
 folder = sys.argv[1]
-images = np.load(folder + "/images.npy")
 for name in sys.argv[2:]:
+    images = np.load(folder + "/" + name + "_images.npy")
     served = tf.saved_model.load(folder + "/" + name)
     first = served.serve(images[:7]).numpy()
     outputs = served.serve(images).numpy()
@@ -36,7 +37,21 @@ assert "keras_hebbian" not in sys.modules
 
 
 def one_layer(public):
-    return keras.Sequential([keras.Input((UNITS,)), ready(public)])
+    inputs = keras.Input(inputs_of(public).shape[1:])
+    return keras.Sequential([inputs, ready(public)])
+
+
+def convolutions():
+    """With patches, with borders and with positions, one above the other."""
+    layers = [
+        kh.Convolution(kh.SoftHebb(3), 2, padding="reflect", positions=4),
+        keras.layers.BatchNormalization(),
+        kh.Triangle(),
+        kh.Convolution(
+            kh.LateralInhibitionSparse(3), (2, 3), strides=2, padding="same"
+        ),
+    ]
+    return keras.Sequential([keras.Input(PICTURES.shape[1:]), *layers])
 
 
 def readout():
@@ -57,6 +72,7 @@ def winner_classifier():
 
 MODELS = {
     **{x.__name__: lambda x=x: one_layer(x) for x in found_layers()},
+    "convolutions": convolutions,
     "readout": readout,
     "winner_classifier": winner_classifier,
 }
@@ -67,8 +83,12 @@ def make_model(name):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*won no sample")
         model = MODELS[name]()
-    model(IMAGES)  # ONNX is made of models that have been called
+    model(images_for(model))  # ONNX is made of models that have been called
     return model
+
+
+def images_for(model):
+    return PICTURES if len(model.input_shape) == 4 else IMAGES
 
 
 def export(model, path, **arguments):
@@ -79,10 +99,11 @@ def export(model, path, **arguments):
 
 def assert_equal_to(model, run):
     """For batches of any size."""
-    expected = ops.convert_to_numpy(ops.stop_gradient(model(IMAGES)))
-    for batch in (len(IMAGES), 1, 4):
+    images = images_for(model)
+    expected = ops.convert_to_numpy(ops.stop_gradient(model(images)))
+    for batch in (len(images), 1, 4):
         np.testing.assert_allclose(
-            run(IMAGES[:batch]), expected[:batch], rtol=0, atol=1e-5
+            run(images[:batch]), expected[:batch], rtol=0, atol=1e-5
         )
 
 
@@ -90,15 +111,15 @@ def assert_equal_to(model, run):
 def test_saved_models_are_served_by_tensorflow_alone(tmp_path):
     pytest.importorskip("tensorflow")
     models = {name: make_model(name) for name in MODELS}
-    np.save(tmp_path / "images.npy", IMAGES)
     for name, model in models.items():
+        np.save(tmp_path / f"{name}_images.npy", images_for(model))
         export(model, tmp_path / name)
     command = [sys.executable, "-c", SERVE, tmp_path, *MODELS]
     subprocess.run(command, check=True)
     for name, model in models.items():
         np.testing.assert_allclose(
             np.load(tmp_path / f"{name}.npy"),
-            model.predict(IMAGES, verbose=0),
+            model.predict(images_for(model), verbose=0),
             rtol=0,
             atol=1e-5,
         )
@@ -197,8 +218,12 @@ def test_what_keras_cannot_export_it_refuses(tmp_path, kind, suffix, message):
 
 # TensorFlow 2.21 cannot read the `top_k` that JAX 0.10 writes.
 LEARNS_ON = {
-    "tensorflow": [kh.HebbianCompetitive, kh.LateralInhibitionSparse],
-    "jax": [kh.LateralInhibitionSparse],
+    "tensorflow": [
+        kh.HebbianCompetitive,
+        kh.LateralInhibitionSparse,
+        kh.SoftHebb,
+    ],
+    "jax": [kh.LateralInhibitionSparse, kh.SoftHebb],
     "torch": [],
 }
 

@@ -202,3 +202,18 @@ def test_a_model_remembers_its_loss(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.evaluate(inputs, labels, verbose=0) == expected
     assert loaded.loss.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [("bfloat16", 256), ("float16", 2048)]
+)
+def test_more_class_indices_than_the_dtype_tells_apart_are_refused(
+    dtype, largest
+):
+    loss = kh.PowerLoss(from_indices=True, dtype=dtype)
+    fits, exceeds = (
+        np.zeros((1, n), "float32") for n in (largest, largest + 1)
+    )
+    assert np.isfinite(float(loss(np.array([largest - 1]), fits)))
+    with pytest.raises(ValueError, match=r"Expected at most .* classes"):
+        loss(np.array([largest]), exceeds)

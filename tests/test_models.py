@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
-from keras_hebbian.layers.local_learning import local_layers
+from keras_hebbian.layers.local_layers import local_layers
 
 ON_TORCH = keras.backend.backend() == "torch"
 
@@ -66,11 +66,7 @@ def as_tf_data(images):
     return {"x": tf.data.Dataset.from_tensor_slices(images).batch(20)}
 
 
-def as_a_list(images):
-    return {"x": [images], "batch_size": 20}
-
-
-SOURCES = [as_arrays, as_py_dataset, as_generator, as_tf_data, as_a_list]
+SOURCES = [as_arrays, as_py_dataset, as_generator, as_tf_data]
 
 
 @pytest.mark.parametrize("eagerly", [False, True])
@@ -89,7 +85,7 @@ def test_every_kind_of_data_gives_the_same_fit(digits, source, eagerly):
     history = model.fit(
         **source(digits[:100]), shuffle=False, verbose=0
     ).history
-    assert set(history) == {"converged"}
+    assert set(history) == {"norm_distance"}
     np.testing.assert_allclose(
         kernel_of(layer), kernel_of(plain), rtol=1e-5, atol=1e-6
     )
@@ -100,10 +96,10 @@ def test_no_label_and_no_loss(digits, make, capsys):
     model = make()
     model.compile()
     history = model.fit(digits[:60], epochs=2, verbose=2).history
-    assert set(history) == {"converged"}
-    assert len(history["converged"]) == 2
+    assert set(history) == {"norm_distance"}
+    assert len(history["norm_distance"]) == 2
     printed = capsys.readouterr().out
-    assert "converged" in printed
+    assert "norm_distance" in printed
     assert "loss" not in printed
 
 
@@ -112,8 +108,8 @@ def test_evaluate_predict_and_train_on_batch(digits, make):
     model = make()
     model.compile()
     shares = model.evaluate(digits[:50], verbose=0, return_dict=True)
-    assert set(shares) == {"converged"}
-    assert 0 <= model.evaluate(digits[:50], verbose=0) <= 1
+    assert set(shares) == {"norm_distance"}
+    assert model.evaluate(digits[:50], verbose=0) >= 0
     assert model.predict(digits[:50], verbose=0).shape == (50, 10)
     before = model.get_weights()[0]
     logs = model.train_on_batch(digits[:50], return_dict=True)
@@ -121,7 +117,7 @@ def test_evaluate_predict_and_train_on_batch(digits, make):
     assert np.abs(model.get_weights()[0] - before).max() > 0.01
     before = model.get_weights()[0]
     assert set(model.test_on_batch(digits[:50], return_dict=True)) == {
-        "converged"
+        "norm_distance"
     }
     np.testing.assert_array_equal(model.get_weights()[0], before)
 
@@ -152,7 +148,7 @@ def test_a_functional_model_is_saved_and_learns_on(digits, tmp_path):
         loaded.predict(digits[:5], verbose=0),
         model.predict(digits[:5], verbose=0),
     )
-    assert set(loaded.fit(digits[:50], verbose=0).history) == {"converged"}
+    assert set(loaded.fit(digits[:50], verbose=0).history) == {"norm_distance"}
 
 
 def hybrid(kind):
@@ -183,7 +179,7 @@ def test_with_a_loss_the_other_layers_train_too(digits, digit_labels, kind):
     assert int(model.layers[0].iterations) == 8
     expected = {"loss", "accuracy"}
     if kind is kh.HebbianSequential:
-        expected.add("converged")
+        expected.add("norm_distance")
     assert set(history) == expected
     assert set(
         model.evaluate(
@@ -217,17 +213,6 @@ def test_the_reported_loss_is_that_of_a_stock_model(digits, digit_labels):
             )
         )
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-# TensorFlow and torch warn that nothing is trained by backpropagation.
-@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
-def test_a_standard_sequential_fits_without_a_loss(digits):
-    model = keras.Sequential([keras.Input((64,)), kh.HebbianCompetitive(10)])
-    model.compile()
-    before = kernel_of(model.layers[0])
-    model.fit(digits[:50], verbose=0)
-    assert np.abs(kernel_of(model.layers[0]) - before).max() > 0.01
-    assert model.evaluate(digits[:50], verbose=0) == 0.0
 
 
 @pytest.mark.skipif(ON_TORCH, reason="Keras runs single steps on torch")
@@ -273,17 +258,17 @@ def test_several_layers_are_told_apart(digits):
         digits[:50], callbacks=[kh.LinearRateDecay()], verbose=0
     ).history
     assert set(history) == {
-        "first_converged",
-        "second_converged",
-        "first_learning_rate",
-        "second_learning_rate",
+        "first_norm_distance",
+        "second_norm_distance",
+        "first_local_learning_rate",
+        "second_local_learning_rate",
     }
 
 
 def test_nested_layers_report(digits):
     model = kh.HebbianSequential([keras.Input((64,)), sequential()])
     model.compile()
-    assert set(model.fit(digits[:50], verbose=0).history) == {"converged"}
+    assert set(model.fit(digits[:50], verbose=0).history) == {"norm_distance"}
 
 
 def test_metrics_without_a_loss(digits, digit_labels):
@@ -293,26 +278,28 @@ def test_metrics_without_a_loss(digits, digit_labels):
         classifier.adapt(units.predict(digits, verbose=0), digit_labels)
     model = kh.HebbianSequential([*units.layers, classifier])
     model.compile(metrics=["accuracy"])
+    with pytest.raises(ValueError, match="Expected labels `y`"):
+        model.fit(digits, verbose=0)
     history = model.fit(
         digits, digit_labels, validation_split=0.2, verbose=0
     ).history
-    assert set(history) == {"converged", "accuracy", "val_accuracy"}
+    assert set(history) == {"norm_distance", "accuracy", "val_accuracy"}
     assert set(
         model.evaluate(digits, digit_labels, verbose=0, return_dict=True)
     ) == {"accuracy"}
 
 
-def test_batches_that_teach_nothing_are_told_of(digits):
+def test_a_layer_that_skips_batches_is_named(digits):
     model = kh.HebbianSequential(
         [
             keras.Input((64,)),
-            kh.HebbianCompetitive(10),  # whose outputs are negative, too
+            kh.HebbianCompetitive(10, kernel_initializer="random_normal"),
             kh.LateralInhibitionSparse(5, sparsity=0.2, name="upper"),
         ]
     )
     model.compile()
-    told = r"upper learned nothing from 5 .* not all non-negative, finite"
-    with pytest.warns(UserWarning, match=told):
+    said = r"upper skipped 5 batches: it needs finite, non-negative inputs"
+    with pytest.warns(UserWarning, match=said):
         model.fit(digits[:50], batch_size=10, verbose=0)
     assert int(model.layers[1].skipped) == 5
 
@@ -321,12 +308,12 @@ def test_early_stopping_sees_the_report(digits):
     model = sequential()
     model.compile()
     stop = keras.callbacks.EarlyStopping(
-        monitor="converged", mode="max", patience=0
+        monitor="norm_distance", mode="min", patience=0
     )
     model.layers[0].trainable = False  # so nothing gets better
     model.compile()
     history = model.fit(digits[:40], epochs=5, callbacks=[stop], verbose=0)
-    assert len(history.history["converged"]) == 2
+    assert len(history.history["norm_distance"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -341,11 +328,174 @@ def test_early_stopping_sees_the_report(digits):
             keras.layers.ActivityRegularization(0.1),
             kh.HebbianCompetitive(4),
         ],
+        [kh.HebbianCompetitive(4, activity_regularizer="l2")],
     ],
-    ids=["nothing local", "a regularizer", "an added loss"],
+    ids=["nothing local", "a regularizer", "an added loss", "of its activity"],
 )
+@pytest.mark.filterwarnings("ignore:Without a loss only the local layers")
 def test_a_loss_is_not_dropped_silently(layers):
     model = kh.HebbianSequential([keras.Input((6,)), *layers])
     model.compile()
     with pytest.raises(ValueError, match="Expected `compile"):
         model.fit(np.ones((4, 6)), verbose=0)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras takes the loss for 0 there"
+)
+def test_a_stock_model_without_a_loss_is_refused_by_keras():
+    layers = [kh.HebbianCompetitive(4), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile()
+    with pytest.raises(ValueError, match="No loss to compute"):
+        model.fit(np.ones((4, 6)), verbose=0)
+
+
+class Blank(kh.HebbianSequential):
+    """Shows its layers nothing but zeros."""
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs * 0, training=training)
+
+
+class BlankLayer(kh.HebbianCompetitive):
+    """Learns from nothing but zeros."""
+
+    def call(self, inputs, training=None):
+        return super().call(inputs * 0, training=training)
+
+
+@pytest.mark.parametrize("p", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [(Blank, kh.HebbianCompetitive), (kh.HebbianSequential, BlankLayer)],
+)
+@pytest.mark.parametrize("below", [[], [keras.layers.Flatten]])
+def test_a_call_of_ones_own_is_called(digits, kind, unit, below, p):
+    layer = unit(10, p=p)
+    model = kind([keras.Input((64,)), *(each() for each in below), layer])
+    model.compile()
+    before = kernel_of(layer)
+    model.fit(digits[:60], batch_size=20, verbose=0)
+    assert int(layer.iterations) == 3
+    np.testing.assert_array_equal(kernel_of(layer), before)
+
+
+def test_what_reaches_the_layer_decides_whether_data_are_refused(digits):
+    """Not what enters the model: operations may stand before the layer."""
+    inputs = keras.Input((64,))
+    layer = kh.LateralInhibitionSparse(4)
+    model = kh.HebbianModel(inputs, layer(ops.abs(inputs)))
+    model.compile()
+    model.fit(-digits[:40], verbose=0)
+    assert (int(layer.iterations), int(layer.skipped)) == (2, 0)
+    direct = kh.HebbianModel(inputs, kh.LateralInhibitionSparse(4)(inputs))
+    direct.compile()
+    with pytest.raises(ValueError, match="Expected finite, non-negative"):
+        direct.fit(-digits[:40], verbose=0)
+
+
+def test_shapes_are_checked_as_in_predict():
+    model = kh.HebbianSequential([keras.Input((8,)), kh.HebbianCompetitive(4)])
+    model.compile()
+    with pytest.raises(ValueError, match="shape"):
+        model.fit(np.ones((32, 8, 8)), verbose=0)
+    one = kh.HebbianSequential([keras.Input((1,)), kh.HebbianCompetitive(4)])
+    one.compile()
+    one.fit(np.ones(32), verbose=0)
+    assert int(one.layers[0].iterations) == 1
+
+
+def test_a_subclass_made_of_inputs_and_outputs_leaves_others_alone(digits):
+    class Made(kh.HebbianModel):
+        def __init__(self):
+            inputs = keras.Input((64,))
+            super().__init__(inputs, kh.HebbianCompetitive(4)(inputs))
+
+    class Further(Made):
+        pass
+
+    for make in (Further, Made, Subclassed, functional, Made, Subclassed):
+        model = make()
+        assert isinstance(model, kh.HebbianModel)
+        model.compile()
+        assert set(model.fit(digits[:30], verbose=0).history) == {
+            "norm_distance"
+        }
+
+
+def test_what_has_no_effect_without_a_loss_is_said_once(digits, digit_labels):
+    model = kh.HebbianSequential(
+        [
+            keras.Input((64,)),
+            kh.HebbianCompetitive(10),
+            keras.layers.Dense(3, name="readout"),
+        ]
+    )
+    model.compile("sgd")
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
+    with pytest.warns(UserWarning, match="Without a loss") as said:
+        model.fit(
+            digits[:40], digit_labels[:40], callbacks=[schedule], verbose=0
+        )
+    (message,) = (
+        str(each.message) for each in said if each.category is UserWarning
+    )
+    for name in ("`y`", "readout/kernel", "SGD", "LearningRateScheduler"):
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    "given", [{"sample_weight": np.ones(40)}, {"class_weight": {0: 1.0}}]
+)
+def test_weights_of_samples_are_refused_without_a_loss(digits, given):
+    model = sequential()
+    model.compile()
+    with pytest.raises(ValueError, match="Expected `compile"):
+        model.fit(digits[:40], verbose=0, **given)
+    tf = pytest.importorskip("tensorflow")
+    ones = np.ones(40, "float32")
+    weighted = tf.data.Dataset.from_tensor_slices((digits[:40], ones, ones))
+    with pytest.raises(ValueError, match="Expected `compile"):
+        model.fit(weighted.batch(20), shuffle=False, verbose=0)
+
+
+def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
+    model = sequential()
+    model.compile()
+    model.fit(digits[:40], verbose=0)
+    (layer,) = model.layers
+    layer.trainable = False
+    before = kernel_of(layer)
+    model.fit(digits[:40], verbose=0)
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    layer.trainable = True
+    model.fit(digits[:40], verbose=0)
+    assert np.abs(kernel_of(layer) - before).max() > 0
+
+
+def test_validation_repeats_nothing_that_no_data_enter(digits):
+    model = sequential()
+    model.compile()
+    history = model.fit(digits[:60], validation_split=0.5, verbose=0).history
+    assert set(history) == {"norm_distance"}
+
+
+def test_the_bar_shows_no_step_counter_and_no_empty_number(digits, capsys):
+    model = sequential()
+    model.compile()
+    model.fit(digits[:100], batch_size=10, epochs=3, verbose=1)
+    printed = capsys.readouterr().out
+    assert "norm_distance" in printed
+    assert "iterations" not in printed
+    assert "0.0000e+00" not in printed
+
+
+def test_a_call_outside_a_model_leaves_no_trace(digits):
+    layer = kh.HebbianCompetitive(4)
+    layer.build((None, 64))
+    layer.call(ops.convert_to_tensor(digits[:5]))
+    dense = keras.layers.Dense(2, kernel_regularizer="l2")
+    for _ in range(5):
+        dense(digits[:5])
+    assert len(dense.losses) == 1

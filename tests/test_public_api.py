@@ -32,9 +32,9 @@ def test_docstrings_name_every_argument(public):
 
 def test_layers_are_registered_under_the_package():
     for public in CLASSES:
-        if (
-            issubclass(public, keras.Layer)
-            and public is not kh.LocalLearningLayer
+        if issubclass(public, keras.Layer) and public not in (
+            kh.LocalLearningLayer,
+            kh.KernelLayer,
         ):
             name = keras.saving.get_registered_name(public)
             assert name == f"keras_hebbian>{public.__name__}"

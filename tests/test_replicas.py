@@ -27,20 +27,21 @@ def difference(script, *arguments):
     return float(process.stdout.split()[-1])
 
 
-@pytest.mark.parametrize("kind", ["competing", "sparse"])
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_replicas_equal_one_device_with_the_global_batch(replicas, kind):
+KINDS = {"competing": 2, "started": 2, "sparse": 4, "convolution": 2, "oja": 2}
+
+
+@pytest.mark.parametrize(("kind", "replicas"), KINDS.items())
+def test_replicas_equal_one_device_with_the_global_batch(kind, replicas):
     assert difference("replicated.py", str(replicas), kind) < 1e-9
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="workers are machines there")
 def test_two_workers_equal_one_device_with_the_global_batch():
-    assert difference("replicated_trainer.py") < 1e-9
+    assert difference("replicated_trainer.py", "workers") < 1e-9
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras shards layers on JAX")
 def test_units_spread_over_devices_learn_the_same():
-    assert difference("replicated_trainer.py") < 1e-9
+    assert difference("replicated_trainer.py", "units") < 1e-9
 
 
 UNEVEN = """

@@ -16,7 +16,7 @@ from scipy.special import expit
 import keras_hebbian as kh
 from golden import IMAGES
 from public_classes import IMAGES as FOUR
-from public_classes import UNITS, found, found_layers, make, ready
+from public_classes import UNITS, found, found_layers, inputs_of, make, ready
 
 FILES = sorted(pathlib.Path(__file__).parent.glob("data/*.keras"))
 # Keras names the optimizers of torch by their module, which imports torch.
@@ -96,7 +96,7 @@ def test_a_golden_file_keeps_counters_and_rates_and_learns_on(path):
     assert isinstance(model.loss[0], kh.PowerLoss)
     assert (int(units.iterations), int(units.skipped)) == (8, 0)
     assert float(units.learning_rate) == pytest.approx(1e-4 + 0.0999 * 0.92)
-    assert sparse.given_rates["inhibition_rate"] == 0.05
+    assert float(sparse.inhibition_rate) == pytest.approx(0.05)
     before = [units.get_weights()[0], sparse.get_weights()[0]]
     model(IMAGES, training=True)
     for layer, old in zip((units, sparse), before, strict=True):
@@ -104,17 +104,18 @@ def test_a_golden_file_keeps_counters_and_rates_and_learns_on(path):
         assert int(layer.iterations) == 9
 
 
-def sequential(public):
-    return keras.Sequential([keras.Input((UNITS,)), ready(public)])
-
-
 @pytest.mark.parametrize("public", found_layers(), ids=lambda x: x.__name__)
 def test_clones_and_weights_files_hold_every_weight(tmp_path, public):
-    model = sequential(public)
-    model(FOUR, training=True)
-    expected = keras.ops.convert_to_numpy(model(FOUR))
+    inputs = inputs_of(public)
+
+    def sequential():
+        return keras.Sequential([keras.Input(inputs.shape[1:]), ready(public)])
+
+    model = sequential()
+    model(inputs, training=True)
+    expected = keras.ops.convert_to_numpy(model(inputs))
     model.save_weights(tmp_path / "model.weights.h5")
-    from_file = sequential(public)
+    from_file = sequential()
     from_file.load_weights(tmp_path / "model.weights.h5")
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
@@ -124,7 +125,7 @@ def test_clones_and_weights_files_hold_every_weight(tmp_path, public):
         ):
             np.testing.assert_array_equal(mine, its)
         np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(copy(FOUR)), expected
+            keras.ops.convert_to_numpy(copy(inputs)), expected
         )
 
 

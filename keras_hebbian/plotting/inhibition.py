@@ -16,7 +16,7 @@ def plot_inhibition(
     classes: Sequence[Any] | None = None,
     title: str | None = None,
 ) -> "Figure":
-    """Draws the inhibition between units, like units beside one another.
+    """Draws the inhibition between units, with similar units side by side.
 
     Example:
 

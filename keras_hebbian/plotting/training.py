@@ -1,4 +1,4 @@
-"""How a training went."""
+"""Curves of a training run."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,16 +26,16 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
     >>> figure.savefig("/tmp/convergence.png")
 
     Args:
-        norms: Array `(epochs, units)`, `sum_i |W[i, u]|^p` of each unit after
-            each epoch, dimensionless.
+        norms: Array `(epochs, units)`, p-norm of each unit after each epoch,
+            dimensionless.
         within: Float > 0, distance from 1 within which a unit counts as
-            converged. Defaults to `0.1`, as in `HebbianCompetitive`.
+            converged. Defaults to `0.1`.
 
     Returns:
         A `matplotlib.figure.Figure`, free of pyplot.
 
     Raises:
-        ValueError: If `norms` is no matrix.
+        ValueError: If `norms` is not a matrix.
     """
     norms = np.asarray(norms, dtype="float64")
     if norms.ndim != 2 or not norms.size:
@@ -72,9 +72,10 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
 def plot_history(
     histories: Any, metrics: Sequence[str] = ("accuracy", "loss")
 ) -> "Figure":
-    """Compares several trainings, one panel for each metric.
+    """Compares several training runs, one panel for each metric.
 
-    Every model has its colour; training is drawn dashed beside validation.
+    Every model has its own colour. Training curves are dashed, validation
+    curves solid.
 
     Example:
 

@@ -62,8 +62,8 @@ def plot_weights(
         A `matplotlib.figure.Figure`, free of pyplot.
 
     Raises:
-        ValueError: If the kernel is no matrix, if the image shape does not
-            have as many pixels as the kernel has inputs, or if other arguments
+        ValueError: If the kernel is not a matrix, if the image shape does not
+            have one pixel for each input of the kernel, or if other arguments
             do not fit the kernel or each other.
     """
     from ._mosaic import draw_mosaic  # which imports matplotlib

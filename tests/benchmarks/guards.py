@@ -20,8 +20,16 @@ import experiment
 import keras_hebbian as kh
 
 LAYERS = {
-    "competing, 2000 units": (kh.HebbianCompetitive, 2000, {"k": 7}),
-    "sparse, 100 units": (kh.LateralInhibitionSparse, 100, {}),
+    "competing, 2000 units": (
+        kh.HebbianCompetitive,
+        2000,
+        {**experiment.paper_settings(), "k": 7},
+    ),
+    "sparse, 100 units": (
+        kh.LateralInhibitionSparse,
+        100,
+        {"sparsity": 0.01, "norm": None},
+    ),
 }
 TURNS = 7
 

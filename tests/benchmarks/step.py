@@ -3,10 +3,10 @@
     KERAS_BACKEND=jax python tests/benchmarks/step.py
 
 One step of 2000 competing units on batches of MNIST, p = 3 and k = 7, part by
-part: the time of each, compiled for itself, as a share of the time of the bare
-product of the batch with the kernel. Without a compiler each part writes what
-it found to memory, where a whole step may keep it. The sums over winners stand
-beside the product that the paper's loop takes for them.
+part: the time of each, compiled by itself, as a share of the time of the bare
+product of the batch with the kernel. Without a compiler each part writes its
+result to memory, where a whole step may keep it. The sums over winners are
+compared with the product that the paper's loop uses for them.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""Samples per second of `fit`, beside NumPy, the bare product and peers.
+"""Samples per second of `fit`, NumPy, the bare product and peers.
 
     python tests/benchmarks/throughput.py
 
@@ -9,11 +9,11 @@ the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
 must do. Ten or a hundred steps run per execution, where the backend has it, and
 XLA compiles sparse units on TensorFlow, too.
-Peers that are installed run beside the same loop: scikit-learn's
+Peers that are installed run alongside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
-torch. Medians of five turns, with the slowest and the fastest. Memory is what
-the first `fit` took beyond the most that making data and model had taken, what
-the backend compiles included.
+torch. Medians of five turns, with the slowest and the fastest. Memory is the
+growth in peak memory during the first `fit` (including compilation) over the
+peak after creating the data and the model.
 """
 
 import argparse
@@ -93,10 +93,25 @@ def fit_of(case: Case, images: np.ndarray) -> Callable[[], float]:
 
     import keras_hebbian as kh
 
-    kind = kh.LateralInhibitionSparse
     if "p" in case.layer:
-        kind = kh.HebbianCompetitive
-    layer = kind(case.units, **case.layer)
+        layer = kh.HebbianCompetitive(
+            case.units,
+            delta=0.4,
+            learning_rate=0.02,
+            min_norm=0,
+            kernel_initializer=keras.initializers.RandomNormal(0.0, 1.0),
+            **case.layer,
+        )
+    else:
+        layer = kh.LateralInhibitionSparse(
+            case.units,
+            learning_rate=0.01,
+            threshold_rate=1.0,
+            inhibition_rate=5e-4,
+            norm=None,
+            kernel_initializer=keras.initializers.RandomUniform(0.1, 1.0),
+            **case.layer,
+        )
     model = kh.HebbianSequential([keras.Input((case.inputs,)), layer])
     by = keras.backend.backend()
     sparse_on_tensorflow = "p" not in case.layer and by == "tensorflow"

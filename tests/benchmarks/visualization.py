@@ -3,9 +3,9 @@
     KERAS_BACKEND=jax python tests/benchmarks/visualization.py
 
 The time that `WeightVisualization` takes for a picture of all units after each
-epoch of 600 batches, as a share of the time of the training. What the callback
-does is timed once the batches before it are done, which JAX would otherwise
-finish in the callback's time.
+epoch of 600 batches, as a share of the training time. The callback is timed
+after the batches before it are done, which JAX would otherwise finish in the
+callback's time.
 """
 
 import pathlib
@@ -43,7 +43,7 @@ def run(
 ) -> experiment.Rows:
     units, epochs = (100, 1) if quick else (2000, 2)
     images = train[0][:60_000]
-    layer = kh.HebbianCompetitive(units, p=3, k=7, learning_rate=0.04)
+    layer = experiment.competing_units(units, k=7, learning_rate=0.04)
     model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
     model.compile()
     with tempfile.TemporaryDirectory() as directory:

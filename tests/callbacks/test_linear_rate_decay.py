@@ -19,7 +19,7 @@ def model_with(kind=kh.HebbianSequential, **arguments):
 def rates(model, **arguments):
     arguments = {"callbacks": [kh.LinearRateDecay()], **arguments}
     history = model.fit(IMAGES, verbose=0, **arguments).history
-    return history["learning_rate"]
+    return history["local_learning_rate"]
 
 
 def test_follows_the_line_of_the_paper():
@@ -27,8 +27,10 @@ def test_follows_the_line_of_the_paper():
     model = model_with()
     expected = [0.8, 0.6, 0.4, 0.2]
     np.testing.assert_allclose(rates(model, epochs=4), expected, rtol=1e-6)
-    assert float(model.layers[0].learning_rate) == pytest.approx(0.2)
-    # A second fit starts at the top of its own line.
+    # The decay ends with the fit: a second one starts at the top of its own
+    # line, and one without decay learns at the full rate.
+    assert float(model.layers[0].learning_rate) == pytest.approx(0.8)
+    assert float(model.layers[0].rates["learning_rate"]) == pytest.approx(0.8)
     np.testing.assert_allclose(rates(model, epochs=2), [0.8, 0.4], rtol=1e-6)
 
 
@@ -109,10 +111,72 @@ def test_starts_from_an_assigned_rate():
     np.testing.assert_allclose(rates(model, epochs=2), [0.4, 0.2], rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
-def test_works_in_a_standard_model():
-    observed = rates(model_with(keras.Sequential), epochs=2)
-    np.testing.assert_allclose(observed, [0.8, 0.4], rtol=1e-6)
+def hybrid():
+    layers = [*model_with().layers, keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile(keras.optimizers.SGD(0.5), loss="mse")
+    return model
+
+
+def test_works_in_a_standard_model_beside_a_schedule_of_the_optimizer():
+    schedule = keras.callbacks.LearningRateScheduler(lambda e, rate: rate / 2)
+    history = (
+        hybrid()
+        .fit(
+            IMAGES,
+            np.ones((40, 1)),
+            epochs=2,
+            callbacks=[kh.LinearRateDecay(), schedule],
+            verbose=0,
+        )
+        .history
+    )
+    local = history["local_learning_rate"]
+    np.testing.assert_allclose(local, [0.8, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(history["learning_rate"], [0.25, 0.125])
+
+
+def test_loaded_weights_bring_the_rate_that_the_decay_starts_from(tmp_path):
+    trained = model_with(learning_rate=0.5)
+    trained.layers[0].learning_rate = 0.25
+    rates(trained, epochs=4)
+    trained.save_weights(tmp_path / "model.weights.h5")
+    model = model_with(learning_rate=0.8)
+    model.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(rates(model, epochs=2), [0.25, 0.125])
+
+
+class Annealed(kh.HebbianCompetitive):
+    """Units with a number that is no step size."""
+
+    temperature = kh.Rate(decays=False)
+
+    def __init__(self, units, temperature=1.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.temperature = temperature
+
+
+@pytest.mark.parametrize(
+    ("names", "temperatures"), [(None, [1, 1]), (["temperature"], [1, 0.5])]
+)
+def test_a_rate_that_does_not_decay_is_left_alone_unless_named(
+    names, temperatures
+):
+    model = kh.HebbianSequential([keras.Input((6,)), Annealed(4)])
+    model.compile()
+    decay = kh.LinearRateDecay(rates=names)
+    history = model.fit(IMAGES, epochs=2, callbacks=[decay], verbose=0).history
+    np.testing.assert_allclose(history["temperature"], temperatures)
+
+
+def test_a_rate_is_assigned_from_a_tensor():
+    layer = kh.HebbianCompetitive(4, learning_rate=0.5)
+    layer.learning_rate *= 0.5
+    layer.build((None, 6))
+    layer.learning_rate *= 0.5
+    assert float(layer.learning_rate) == 0.125
+    layer.learning_rate = np.float32(0.75)
+    assert float(layer.learning_rate) == 0.75
 
 
 def test_the_rate_in_the_logs_is_the_rate_of_the_steps():
@@ -127,7 +191,7 @@ def test_the_rate_in_the_logs_is_the_rate_of_the_steps():
             moved.append(
                 np.abs(self.model.get_weights()[0] - self.before).max()
             )
-            observed.append(logs["learning_rate"])
+            observed.append(logs["local_learning_rate"])
 
     model.fit(
         IMAGES,
@@ -155,12 +219,15 @@ def test_a_model_with_nothing_to_anneal_is_refused():
 
 
 def test_rates_are_chosen_by_name():
-    model = kh.HebbianSequential([kh.LateralInhibitionSparse(4, name="code")])
+    layer = kh.LateralInhibitionSparse(
+        4, learning_rate=0.01, threshold_rate=1.0, inhibition_rate=5e-4
+    )
+    model = kh.HebbianSequential([layer])
     model.compile()
     decay = kh.LinearRateDecay(rates=["threshold_rate", "learning_rate"])
     history = model.fit(IMAGES, epochs=2, callbacks=[decay], verbose=0).history
     for name, expected in (
-        ("learning_rate", [0.01, 0.005]),
+        ("local_learning_rate", [0.01, 0.005]),
         ("threshold_rate", [1.0, 0.5]),
         ("inhibition_rate", [5e-4, 5e-4]),
     ):

@@ -129,12 +129,6 @@ def test_the_animation_shows_all_up_to_now(tmp_path):
     assert np.abs(difference).mean() < 2
 
 
-@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
-def test_a_standard_model(tmp_path):
-    fit(model_with(kind=keras.Sequential), kh.WeightVisualization(tmp_path))
-    assert len(names(tmp_path)) == 2
-
-
 def test_a_model_that_fit_builds(tmp_path):
     model = kh.HebbianSequential([kh.HebbianCompetitive(4)])
     model.compile()

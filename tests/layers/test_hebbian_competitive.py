@@ -10,6 +10,14 @@ import oracles
 
 RULES = [(2, 2), (3, 2), (3, 7), (2.5, 3)]
 
+PAPER = {
+    "p": 3,
+    "delta": 0.4,
+    "learning_rate": 0.02,
+    "kernel_initializer": keras.initializers.RandomNormal(0.0, 1.0),
+}
+"""Krotov and Hopfield's arguments, with weights of both signs."""
+
 
 def kernel_of(layer):
     return ops.convert_to_numpy(layer.kernel).copy()
@@ -17,7 +25,7 @@ def kernel_of(layer):
 
 def learned(inputs, **arguments):
     """A layer that saw `inputs` once, and its kernel before that."""
-    layer = kh.HebbianCompetitive(**{"units": 12, **arguments})
+    layer = kh.HebbianCompetitive(**{"units": 12, **PAPER, **arguments})
     layer.build(np.shape(inputs))
     before = kernel_of(layer)
     layer(inputs, training=True)
@@ -31,7 +39,9 @@ def test_fit_is_the_loop_of_the_paper(float64, digits, p, k):
     model = kh.HebbianSequential(
         [
             keras.Input((64,)),
-            kh.HebbianCompetitive(30, p=p, k=k, learning_rate=rate),
+            kh.HebbianCompetitive(
+                30, **{**PAPER, "p": p, "k": k, "learning_rate": rate}
+            ),
         ]
     )
     (layer,) = model.layers
@@ -101,7 +111,7 @@ def test_a_unit_learns_its_sample_at_p_norm_one(p):
 
 def test_leading_axes_are_samples(digits):
     layer, before = learned(digits[:24])
-    other = kh.HebbianCompetitive(12)
+    other = kh.HebbianCompetitive(12, **PAPER)
     other.build((4, 6, 64))
     other.kernel.assign(before)
     outputs = other(digits[:24].reshape(4, 6, 64), training=True)
@@ -239,7 +249,7 @@ def test_a_mixed_policy_keeps_the_state_in_float32(digits):
     assert {v.dtype for v in layer.weights} == {"float32", "int32"}
     outputs = layer(digits[:5])
     assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
-    plain = kh.HebbianCompetitive(12)
+    plain = kh.HebbianCompetitive(12, **PAPER)
     plain.build((None, 64))
     plain.kernel.assign(before)
     plain(digits[:100], training=True)
@@ -267,7 +277,7 @@ def test_a_constraint_that_spoils_the_kernel_teaches_nothing(digits):
 def test_integers_are_cast(digits):
     integers = (digits[:20] * 16).astype("uint8")
     layer, before = learned(integers)
-    other = kh.HebbianCompetitive(12)
+    other = kh.HebbianCompetitive(12, **PAPER)
     other.build((None, 64))
     other.kernel.assign(before)
     other(integers.astype("float32"), training=True)
@@ -284,7 +294,7 @@ def test_all_zero_inputs_change_nothing(digits, p):
     np.testing.assert_array_equal(kernel_of(layer), before)
     padded = np.concatenate([digits[:10], np.zeros((10, 64))])
     layer(padded.astype("float32"), training=True)
-    other = kh.HebbianCompetitive(12, p=p)
+    other = kh.HebbianCompetitive(12, **{**PAPER, "p": p})
     other.build((None, 64))
     other.kernel.assign(before)
     other(digits[:10], training=True)
@@ -302,22 +312,30 @@ def test_unfit_values_never_reach_the_kernel(digits, value):
     images = digits[:20].copy()
     images[3, 4] = value
     model.train_on_batch(images)
-    for use in (
-        lambda: layer(images, training=True),
-        lambda: model.fit(images, verbose=0),
-    ):
-        with pytest.raises(ValueError, match="Expected finite inputs"):
-            use()
+    layer(images, training=True)
+    with pytest.raises(ValueError, match="Expected finite inputs"):
+        model.fit(images, verbose=0)
     np.testing.assert_array_equal(kernel_of(layer), before)
-    assert (int(layer.iterations), int(layer.skipped)) == (1, 1)
+    assert (int(layer.iterations), int(layer.skipped)) == (1, 2)
 
 
-def test_converged_is_two_sided():
-    layer = kh.HebbianCompetitive(4, p=2)
+@pytest.mark.parametrize(
+    ("p", "kernel", "distance"),
+    [
+        # Norms 1, 1.1, 0.9 and 0.
+        (2, [[0.6, 1.1, 0.9, 0.0], [0.8, 0.0, 0.0, 0.0]], 0.3),
+        # 3-norms 1.05 and 0, of sums of cubes 1.157625 and 0.
+        (3, [[1.05, 0.0], [0.0, 0.0]], 0.525),
+    ],
+)
+def test_the_report_is_the_mean_distance_of_the_norms_from_1(
+    p, kernel, distance
+):
+    layer = kh.HebbianCompetitive(len(kernel[0]), p=p)
     layer.build((None, 2))
-    # Squared norms 1, 1.21, 0.81 and 0.
-    layer.kernel.assign([[0.6, 1.1, 0.9, 0.0], [0.8, 0.0, 0.0, 0.0]])
-    assert float(layer.report()["converged"]) == 0.25
+    layer.kernel.assign(kernel)
+    reported = float(layer.report()["norm_distance"])
+    assert reported == pytest.approx(distance)
 
 
 def test_config_and_file_keep_everything(digits, tmp_path):
@@ -347,7 +365,6 @@ def test_config_and_file_keep_everything(digits, tmp_path):
     assert isinstance(loaded, kh.HebbianSequential)
     (restored,) = loaded.layers
     assert float(restored.learning_rate) == 0.125
-    assert restored.given_rates == {"learning_rate": 0.5}
     assert int(restored.iterations) == 2
     np.testing.assert_array_equal(kernel_of(restored), kernel_of(layer))
 
@@ -380,7 +397,6 @@ BAD_ARGUMENTS = [
     {"delta": float("nan")},
     {"learning_rate": -0.1},
     {"learning_rate": "fast"},
-    {"learning_rate": None},
     {"learning_rate": float("nan")},
     {"precision": 0},
     {"precision": -1.0},
@@ -408,3 +424,102 @@ def test_another_input_dimension_is_refused(digits):
         with pytest.raises(ValueError, match="incompatible"):
             layer(inputs, training=True)
     np.testing.assert_array_equal(kernel_of(layer), after)
+
+
+def test_the_default_rate_moves_no_unit_farther_than_a_half(digits):
+    layer = kh.HebbianCompetitive(12)
+    assert layer.get_config()["learning_rate"] is None
+    layer.build((None, 64))
+    assert float(layer.learning_rate) == 0.5 / 8
+    before = kernel_of(layer)
+    layer(digits[:20], training=True)
+    moved = np.linalg.norm(kernel_of(layer) - before, axis=0)
+    assert 0 < moved.max() <= 0.5
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_units_start_at_the_same_norm_without_negative_weights(digits, p):
+    layer = kh.HebbianCompetitive(12, p=p)
+    layer.build((None, 64))
+    start = kernel_of(layer)
+    assert start.min() >= 0
+    norms = np.linalg.norm(start, p, axis=0)
+    np.testing.assert_allclose(norms, layer.START_NORM, rtol=1e-5)
+    layer(digits[:20], training=True)
+    assert np.abs(kernel_of(layer) - start).max() > 0
+
+
+def test_inputs_of_both_signs_start_units_from_the_first_batch(float64, digits):
+    images = digits[:40].astype("float64") - digits.mean(axis=0)
+    layer = kh.HebbianCompetitive(12)
+    layer.build((None, 64))
+    start = kernel_of(layer)
+    layer(images[:20], training=True)
+    covariance = images[:20].T @ images[:20]
+    expected = covariance @ (start - start.mean(axis=1, keepdims=True))
+    expected *= layer.START_NORM / np.linalg.norm(expected, axis=0)
+    np.testing.assert_allclose(kernel_of(layer), expected, atol=1e-9)
+    # From then on it is the rule.
+    layer(images[20:], training=True)
+    loop = oracles.competing_units(
+        expected.T, [(0.5 / 8, images[20:])], 2, 2, delta=0.0
+    )
+    np.testing.assert_allclose(kernel_of(layer).T, loop, atol=1e-9)
+
+
+def test_weights_that_were_assigned_are_not_started_again(digits):
+    kernel = np.random.default_rng(0).normal(size=(64, 12)).astype("float32")
+    layer = kh.HebbianCompetitive(12, learning_rate=0.001)
+    layer.build((None, 64))
+    layer.kernel.assign(kernel)
+    layer(digits[:20] - 0.5, training=True)
+    np.testing.assert_allclose(kernel_of(layer), kernel, atol=0.0011)
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_no_unit_falls_below_the_smallest_norm(digits, p):
+    def smallest(min_norm):
+        layer = kh.HebbianCompetitive(
+            12,
+            p=p,
+            learning_rate=0.5,
+            min_norm=min_norm,
+            kernel_initializer=keras.initializers.RandomUniform(0, 0.3, seed=1),
+        )
+        norms = []
+        for start in range(0, 200, 20):
+            layer(digits[start : start + 20], training=True)
+            norms.append(np.linalg.norm(kernel_of(layer), p, axis=0).min())
+        return min(norms)
+
+    assert smallest(0.0) < 0.9
+    assert smallest(0.8) >= 0.8 - 1e-5
+
+
+IMAGES = {
+    "as they are": lambda images: images,
+    "inverted": lambda images: 1 - images,
+    "bright": lambda images: 0.5 + images / 2,
+    "centred": lambda images: images - images.mean(axis=0),
+}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+@pytest.mark.parametrize("batch_size", [20, 100])
+def test_defaults_leave_no_unit_dead(digits, kind, batch_size):
+    images = IMAGES[kind](digits)
+    layer = kh.HebbianCompetitive(100)
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    decay = kh.LinearRateDecay()
+    model.fit(
+        images,
+        batch_size=batch_size,
+        epochs=20,
+        callbacks=[decay],
+        verbose=0,
+    )
+    winners = ops.convert_to_numpy(layer.competition(images)).argmax(axis=-1)
+    assert len(np.unique(winners)) >= 98
+    norms = np.linalg.norm(kernel_of(layer), axis=0)
+    np.testing.assert_allclose(norms, 1, atol=0.1)

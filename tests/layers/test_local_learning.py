@@ -4,30 +4,9 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
+from oja import Oja
 
-
-class Oja(kh.LocalLearningLayer):
-    """Oja's subspace rule: W += rate (x - y W')' y."""
-
-    learning_rate = kh.Rate()
-    state_names = ("kernel",)
-
-    def __init__(self, units=1, learning_rate=0.01, **kwargs):
-        super().__init__(units, **kwargs)
-        self.learning_rate = learning_rate
-
-    def build_state(self, input_dim):
-        shape = (input_dim, self.units)
-        self.kernel = self.add_state("kernel", shape, "glorot_normal")
-
-    def respond(self, inputs, state):
-        return inputs @ state["kernel"]
-
-    def learn(self, inputs, response, state, rates):
-        kernel = state["kernel"]
-        error = inputs - response @ ops.transpose(kernel)
-        step = ops.transpose(error) @ response
-        return {"kernel": kernel + rates["learning_rate"] * step}
+EPOCHS = 40
 
 
 def learned(images, units):
@@ -35,12 +14,12 @@ def learned(images, units):
     model.compile()
     history = model.fit(
         images,
-        epochs=60,
+        epochs=EPOCHS,
         batch_size=32,
         callbacks=[kh.LinearRateDecay()],
         verbose=0,
     ).history
-    assert history["iterations"][-1] == 60 * np.ceil(len(images) / 32)
+    assert history["iterations"][-1] == EPOCHS * np.ceil(len(images) / 32)
     return model.get_weights()[0]
 
 
@@ -93,6 +72,7 @@ def test_local_layers_share_rates_counters_and_arguments():
         "iterations",
         "skipped",
         "learning_rate",
+        "rate_factors",
     ]
     assert layer.iterations.dtype == layer.skipped.dtype == "int32"
     assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)
@@ -116,14 +96,14 @@ def test_learns_the_same_without_outputs(kind, shape):
         layer.build((None, *shape[1:]))
     told.set_weights(called.get_weights())
     called(images, training=True)
-    told.learn_from(images)
+    told.update_state(images)
     assert int(told.iterations) == 1
     for mine, its in zip(told.get_weights(), called.get_weights(), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-6)
 
     before = told.get_weights()
     told.trainable = False
-    told.learn_from(images)
+    told.update_state(images)
     for mine, its in zip(told.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, its)
 
@@ -132,25 +112,56 @@ def test_learning_from_another_number_of_inputs_is_refused():
     layer = kh.HebbianCompetitive(7)
     layer.build((None, 5))
     with pytest.raises(ValueError, match=r"dimension 5\. Received: .*6"):
-        layer.learn_from(np.ones((3, 6), dtype="float32"))
+        layer.update_state(np.ones((3, 6), dtype="float32"))
 
 
-class Counted(kh.HebbianCompetitive):
-    """Counts how often its outputs were computed."""
-
-    computed = 0
-
-    def respond(self, inputs, state):
-        type(self).computed += 1
-        return super().respond(inputs, state)
+def test_learning_before_being_built_is_refused():
+    with pytest.raises(ValueError, match=r"Expected .* to be built.*Received"):
+        kh.HebbianCompetitive(7).update_state(np.ones((3, 6), "float32"))
 
 
-@pytest.mark.parametrize(("p", "computed"), [(2, 3), (3, 0)])
-def test_outputs_that_nobody_needs_are_not_computed(p, computed, monkeypatch):
-    monkeypatch.setattr(Counted, "computed", 0)
-    model = kh.HebbianSequential([keras.Input((5,)), Counted(7, p=p)])
-    model.compile(run_eagerly=True)
-    images = np.random.default_rng(0).random((30, 5), dtype="float32")
-    before = Counted.computed
-    model.fit(images, batch_size=10, verbose=0)
-    assert Counted.computed - before == computed
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_rule_of_ones_own_works_under_a_mixed_policy(digits, policy):
+    plain, mixed = Oja(2), Oja(2, dtype=policy)
+    for layer in (plain, mixed):
+        layer.build((None, 64))
+    mixed.kernel.assign(plain.kernel)
+    for start in range(0, 200, 20):
+        batch = digits[start : start + 20]
+        plain(batch, training=True)
+        outputs = mixed(batch, training=True)
+    narrow = policy.removeprefix("mixed_")
+    assert keras.backend.standardize_dtype(outputs.dtype) == narrow
+    assert mixed.kernel.dtype == "float32"
+    np.testing.assert_allclose(
+        *(ops.convert_to_numpy(each.kernel) for each in (mixed, plain)),
+        atol=0.02,
+    )
+
+
+@pytest.mark.parametrize(
+    "shape", [(9, 8, 8), (9, 8, 1), (9, 8, 8, 1), (9, 8, 8, 3)]
+)
+def test_images_that_were_not_flattened_bring_a_warning(shape):
+    layer = kh.HebbianCompetitive(4)
+    with pytest.warns(UserWarning, match="Flatten"):
+        layer.build((None, *shape[1:]))
+
+
+@pytest.mark.parametrize("shape", [(9, 64), (9, 5, 8), (9, 6, 6, 8), (9, 3)])
+def test_samples_of_several_axes_bring_no_warning(shape):
+    kh.HebbianCompetitive(2).build((None, *shape[1:]))
+
+
+def test_outputs_may_be_computed_elsewhere(digits):
+    layer, other = Oja(3), Oja(3)
+    for each in (layer, other):
+        each.build((None, 64))
+    other.kernel.assign(layer.kernel)
+    inputs = ops.convert_to_tensor(digits[:20])
+    response = inputs @ layer.kernel.value
+    layer.update_state(inputs, response)
+    other.update_state(inputs)
+    np.testing.assert_array_equal(
+        *(ops.convert_to_numpy(each.kernel) for each in (layer, other))
+    )

@@ -132,7 +132,7 @@ def test_scores_are_shares_of_the_samples_that_the_winner_won(values, labels):
         (ACTIVATIONS, [0, 1, 2, np.nan], "class indices"),
         (ACTIVATIONS, LABELS[:3], "one label per sample"),
         (ACTIVATIONS, np.eye(4), "one label per sample"),
-        (ACTIVATIONS[0], LABELS, "finite activations"),
+        (ACTIVATIONS[0], LABELS[:3], "finite activations"),
         (np.full_like(ACTIVATIONS, np.inf), LABELS, "finite activations"),
         (ACTIVATIONS[:0], LABELS[:0], "at least one sample"),
         ([], None, "at least one sample"),
@@ -156,11 +156,15 @@ def test_bad_arguments_are_refused(num_classes):
         kh.WinnerClassifier(num_classes)
 
 
-def test_a_call_before_adapt_is_refused():
+def test_a_call_without_votes_is_refused_or_undefined():
     model = keras.Sequential([keras.Input((3,)), kh.WinnerClassifier(3)])
-    for use in (model, lambda x: model.predict(x, verbose=0)):
+    with pytest.raises(ValueError, match="Expected `adapt`"):
+        model(ACTIVATIONS)
+    if keras.backend.backend() == "torch":  # whose steps are not compiled
         with pytest.raises(ValueError, match="Expected `adapt`"):
-            use(ACTIVATIONS)
+            model.predict(ACTIVATIONS, verbose=0)
+    else:
+        assert np.isnan(model.predict(ACTIVATIONS, verbose=0)).all()
     with pytest.warns(UserWarning, match="won no sample"):
         model.layers[0].adapt(ACTIVATIONS, LABELS)
     np.testing.assert_allclose(
@@ -168,13 +172,72 @@ def test_a_call_before_adapt_is_refused():
     )
 
 
+def test_a_clone_without_votes_does_not_answer():
+    model = keras.Sequential([keras.Input((3,)), adapted(ACTIVATIONS, LABELS)])
+    clone = keras.models.clone_model(model)
+    with pytest.raises(ValueError, match="Expected `adapt`"):
+        clone(ACTIVATIONS)
+
+
+def test_undefined_activations_have_undefined_scores():
+    classifier = adapted(ACTIVATIONS, LABELS)
+    scores = scores_of(classifier, [[4, np.nan, 0], [0, 1, 0]])
+    assert np.isnan(scores[0]).all()
+    np.testing.assert_allclose(scores[1], SCORES[1])
+
+
 def test_accuracy_counts_the_winners_that_vote_right():
     units = kh.HebbianCompetitive(3, kernel_initializer="identity")
     classifier = adapted(ACTIVATIONS, LABELS)
-    model = keras.Sequential([keras.Input((3,)), units, classifier])
+    model = kh.HebbianSequential([keras.Input((3,)), units, classifier])
     model.compile(metrics=["accuracy"])
-    _, accuracy = model.evaluate(ACTIVATIONS, LABELS, verbose=0)
+    accuracy = model.evaluate(ACTIVATIONS, LABELS, verbose=0)
     assert accuracy == 0.75
+
+
+# With p = 3 a large weight counts more: by the product unit 0 wins the first
+# sample, by the currents unit 1 does.
+KERNEL = np.array([[0.7, 1.0], [0.7, -0.1]], dtype="float32")
+SAMPLES = np.array([[1.0, 0.9], [0.0, 1.0]], dtype="float32")
+
+
+def competing(p):
+    units = kh.HebbianCompetitive(2, p=p)
+    units.build((None, 2))
+    units.kernel.assign(KERNEL)
+    return units
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_units_of_a_layer_compete_as_they_do_while_learning(p):
+    classifier = kh.WinnerClassifier(2, layer=competing(p))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # for p = 2 unit 1 wins nothing
+        classifier.adapt(SAMPLES, np.array([0, 1]))
+    drives = SAMPLES @ (np.sign(KERNEL) * np.abs(KERNEL) ** (p - 1))
+    winners = drives.argmax(axis=-1)
+    votes = np.zeros((2, 2))
+    np.add.at(votes, (winners, [0, 1]), 1)
+    np.testing.assert_array_equal(ops.convert_to_numpy(classifier.votes), votes)
+    shares = votes[winners] / votes[winners].sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(scores_of(classifier, SAMPLES), shares)
+
+
+def test_a_classifier_of_a_layer_is_saved_with_it(tmp_path):
+    classifier = kh.WinnerClassifier(2, layer=competing(3))
+    classifier.adapt(SAMPLES, np.array([0, 1]))
+    model = kh.HebbianSequential([keras.Input((2,)), classifier])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(SAMPLES, verbose=0), scores_of(model, SAMPLES)
+    )
+    assert loaded.layers[0].layer.p == 3
+
+
+def test_a_layer_that_does_not_compete_is_refused():
+    with pytest.raises(ValueError, match=r"Expected `layer`.*Received"):
+        kh.WinnerClassifier(2, layer=keras.layers.Dense(2))
 
 
 def test_votes_survive_files_and_clones(tmp_path):

@@ -27,11 +27,11 @@ def test_whole_p_calls_no_general_power(monkeypatch, p):
 
 
 @pytest.mark.parametrize("p", [1, 1.5, 2, 3])
-def test_norms_are_sums_of_powers(p):
+def test_norms_are_p_norms(p):
     norms = competitive.norms(ops.convert_to_tensor(WEIGHTS), p)
     np.testing.assert_allclose(
         ops.convert_to_numpy(norms),
-        (np.abs(WEIGHTS) ** p).sum(axis=0),
+        np.linalg.norm(WEIGHTS, p, axis=0),
         rtol=1e-6,
     )
 
@@ -120,3 +120,51 @@ def test_one_overflow_spoils_all_weights(value):
     direction[2, 1] = value
     kernel = move(ops.ones((3, 4)), ops.convert_to_tensor(direction), 0.02)
     assert np.isnan(ops.convert_to_numpy(kernel)).all()
+
+
+def test_the_arguments_of_a_step_stay_as_they_are():
+    kernel, direction = (ops.convert_to_tensor(WEIGHTS * x) for x in (1.0, 3.0))
+    scale = ops.convert_to_tensor(np.float32(0.5))
+    first, second = (
+        ops.convert_to_numpy(competitive.step(kernel, direction, scale))
+        for _ in range(2)
+    )
+    np.testing.assert_allclose(first, 2.5 * WEIGHTS, rtol=1e-6)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(direction), 3 * WEIGHTS, rtol=1e-6
+    )
+
+
+def test_every_unit_may_have_its_own_rate():
+    direction = ops.convert_to_tensor(np.float32([[4.0, -1.0], [2.0, 0.5]]))
+    rates = ops.convert_to_tensor(np.float32([0.4, 0.8]))
+    scale = competitive.scale(direction, rates, 1e-30)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(scale), [0.1, 0.2], rtol=1e-6
+    )
+    kernel = ops.convert_to_tensor(np.ones((2, 2), "float32"))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(competitive.step(kernel, direction, scale)),
+        [[1.4, 0.8], [1.2, 1.1]],
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_small_units_are_scaled_up_and_large_ones_left_alone(float64, p):
+    kernel = np.array([[0.3, 3.0, 0.0], [-0.4, 4.0, 0.0]])
+    scaled = competitive.at_least(ops.convert_to_tensor(kernel), p, 1.0)
+    expected = kernel.copy()
+    expected[:, 0] /= np.linalg.norm(kernel[:, 0], p)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(scaled), expected, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_every_unit_starts_at_the_norm(float64, p):
+    start = competitive.start(ops.convert_to_tensor(WEIGHTS), p, 2.5)
+    start = ops.convert_to_numpy(start)
+    assert start.min() >= 0
+    np.testing.assert_allclose(np.linalg.norm(start, p, axis=0), 2.5)
