@@ -3,8 +3,8 @@
     python examples/cifar10_readout.py
 
 The three models of the notebook of Krotov and Hopfield's rule for CIFAR-10,
-and random units beside them. The mean image is taken off all images, which
-then get unit norm.
+compared with random units. The mean image is subtracted from all images, which
+are then scaled to unit norm.
 """
 
 import keras
@@ -91,8 +91,8 @@ def run(
     train, test = (inputs[0], train[1]), (inputs[1], test[1])
 
     def competing() -> kh.HebbianCompetitive:
-        layer = kh.HebbianCompetitive(
-            count, p=2, k=2, delta=0.2, learning_rate=0.04
+        layer = experiment.competing_units(
+            count, p=2, delta=0.2, learning_rate=0.04
         )
         layer.build(train[0].shape)
         return layer

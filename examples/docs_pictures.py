@@ -4,8 +4,8 @@
     python examples/docs_pictures.py --only delta       # one of them
 
 25 units learn the 8 x 8 digits of scikit-learn. Each picture changes one
-argument and leaves the others as they are. Above each panel: the value; below
-it, the measures of what the units learned.
+argument and leaves the others at their defaults. Above each panel: the value;
+below it, the units that never win and the norms or the activity.
 """
 
 import argparse
@@ -17,19 +17,14 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+import experiment
 import keras_hebbian as kh
+from keras_hebbian.rules import competitive
 from mnist_competitive import learn
 
 IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "rules" / "images"
 UNITS = 25
 SIDE = 8
-COMPETING = {
-    "p": 2.0,
-    "k": 2,
-    "delta": 0.1,
-    "learning_rate": 0.04,
-    "kernel_initializer": keras.initializers.RandomUniform(0.0, 2.0, seed=1),
-}
 SPARSE = {
     "sparsity": 0.03,
     "learning_rate": 0.02,
@@ -55,10 +50,10 @@ COMPETING_PICTURES: dict[str, Panels] = {
     "p": {f"p = {x}": {"p": x} for x in (1.5, 2.0, 3.0, 6.0)},
     "init": {
         **{f"normal, {x}": normal(x) for x in (0.02, 0.3, 1.0)},
-        "uniform, 0 to 2": {},
+        "default": {},
     },
     "rate": {
-        f"rate = {x}": {"learning_rate": x} for x in (0.002, 0.01, 0.04, 0.5)
+        f"rate = {x}": {"learning_rate": x} for x in (0.0005, 0.01, 0.0625, 1)
     },
 }
 SPARSE_PICTURES: dict[str, Panels] = {
@@ -89,14 +84,14 @@ def prepared(images: np.ndarray) -> np.ndarray:
 def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
     """What a panel says of its units."""
     layer = model.layers[0]
-    outputs = model.predict(images, verbose=0)
-    wins = np.bincount(outputs.argmax(axis=1), minlength=UNITS)
+    drives = keras.ops.convert_to_numpy(layer.competition(images))
+    wins = np.bincount(drives.argmax(axis=1), minlength=UNITS)
     dead = f"{np.mean(wins == 0):.0%} never win"
     if isinstance(layer, kh.LateralInhibitionSparse):
-        active = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)).mean()
+        active = keras.ops.convert_to_numpy(keras.ops.sigmoid(drives)).mean()
         return f"{dead}\nmean activity {active:.2g}"
-    kernel = layer.get_weights()[0]
-    norms = (np.abs(kernel) ** layer.p).sum(axis=0)
+    norms = competitive.norms(layer.kernel, layer.p)
+    norms = keras.ops.convert_to_numpy(norms)
     return f"{dead}\np-norms {norms.min():.2g} to {norms.max():.2g}"
 
 
@@ -168,14 +163,14 @@ def main(arguments: list[str] | None = None) -> None:
         if name in COMPETING_PICTURES:
             drawn = picture(
                 kh.HebbianCompetitive,
-                COMPETING,
+                {},
                 panels,
                 (images, labels),
                 args.epochs,
             )
         else:
             drawn = picture(
-                kh.LateralInhibitionSparse,
+                experiment.sparse_units,
                 {**SPARSE, "activation": "linear"},
                 panels,
                 (prepared(images), labels),

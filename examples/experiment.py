@@ -31,6 +31,39 @@ Rows = Iterator[tuple[str, Measured, Any]]
 Experiment = Callable[[Split, Split, bool], Rows]
 
 
+def paper_settings() -> dict[str, Any]:
+    """Arguments of `HebbianCompetitive` as Krotov and Hopfield have them."""
+    return {
+        "p": 3,
+        "k": 2,
+        "delta": 0.4,
+        "learning_rate": 0.02,
+        "min_norm": 0,
+        "kernel_initializer": keras.initializers.RandomNormal(0.0, 1.0),
+    }
+
+
+def competing_units(units: int, **changed: Any) -> kh.HebbianCompetitive:
+    """Units with the settings of the paper, except for those given here."""
+    return kh.HebbianCompetitive(units, **{**paper_settings(), **changed})
+
+
+def sparse_units(units: int, **changed: Any) -> kh.LateralInhibitionSparse:
+    """Units with the settings of the SparseDream notebook, but those given."""
+    return kh.LateralInhibitionSparse(
+        units,
+        **{
+            "sparsity": 0.01,
+            "learning_rate": 0.01,
+            "threshold_rate": 1.0,
+            "inhibition_rate": 5e-4,
+            "norm": None,
+            "kernel_initializer": keras.initializers.RandomUniform(0.1, 1.0),
+            **changed,
+        },
+    )
+
+
 def curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
     """Accuracy and loss over the epochs"""
     return kh.plotting.plot_history(histories)

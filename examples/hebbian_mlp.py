@@ -1,17 +1,16 @@
-"""A perceptron beside one whose first layer learned by a Hebbian rule.
+"""MLP with a Hebbian first layer, compared with backpropagation alone.
 
     python examples/hebbian_mlp.py
 
 Two hidden layers of 512 units, 5 epochs of backpropagation on MNIST. In the
-second model the first layer is competing units, which learned without labels
-and are frozen; in the third these units are random.
+second model the first layer consists of competing units that learned without
+labels and are frozen. In the third these units are random.
 """
 
 import keras
 import numpy as np
 
 import experiment
-import keras_hebbian as kh
 from mnist_competitive import learn
 from mnist_readout import features
 
@@ -58,11 +57,11 @@ def run(
     unsupervised, epochs = (1, 1) if quick else (60, 5)
     dense = [keras.layers.Dense(UNITS, activation="relu")]
     yield "perceptron", *perceptron(dense, train, test, epochs)
-    units = kh.HebbianCompetitive(UNITS, p=3, k=7, learning_rate=0.04)
+    units = experiment.competing_units(UNITS, k=7, learning_rate=0.04)
     learn(units, train[0], unsupervised)
     first = features(units).layers
     yield "Hebbian first layer", *perceptron(first, train, test, epochs)
-    units = kh.HebbianCompetitive(UNITS)
+    units = experiment.competing_units(UNITS)
     units.build(train[0].shape)
     first = features(units).layers
     yield "random first layer", *perceptron(first, train, test, epochs)

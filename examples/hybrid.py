@@ -3,8 +3,8 @@
     python examples/hybrid.py
 
 A standard `keras.Sequential` in which competing units learn by their rule
-while the readout on top of them trains by backpropagation, beside the same
-model in two phases, first the units without labels, then the readout.
+while the readout on top of them trains by backpropagation, compared with the
+same model in two phases: first the units without labels, then the readout.
 """
 
 import keras
@@ -23,7 +23,7 @@ def run(
     loss = kh.PowerLoss(6, from_indices=True)
 
     def competing() -> kh.HebbianCompetitive:
-        return kh.HebbianCompetitive(count, p=3, k=7, learning_rate=0.04)
+        return experiment.competing_units(count, k=7, learning_rate=0.04)
 
     def fit(units: keras.Layer) -> tuple[float, dict]:
         model = keras.Sequential(

@@ -55,7 +55,7 @@ def sparse(
     growth: tuple[float, float] = kh.LateralInhibitionSparse.GROWTH,
 ) -> tuple[dict[str, float], np.ndarray]:
     """Accuracies and kernel of units that learned by a recipe."""
-    layer = kh.LateralInhibitionSparse(
+    layer = experiment.sparse_units(
         units,
         inhibition_rate=inhibition_rate,
         activation="linear",  # the logits: their winner is never a tie

@@ -4,9 +4,9 @@
 
 Krotov and Hopfield's rule with p = 3, k = 2, delta = 0.4. Each unit gets the
 class that it wins most often on the training images. A test image is then
-classified by the unit with the largest dot product, or by the one with the
-largest cosine, beside as many k-means centres. The notebook that these settings
-come from labels its units by hand and tests on the digits 3 to 9 only.
+classified by the unit with the largest dot product or the largest cosine,
+compared with the same number of k-means centres. The notebook that these
+settings come from labels its units by hand and tests on the digits 3 to 9 only.
 """
 
 import keras
@@ -63,15 +63,13 @@ def unit_norm(kernel: np.ndarray) -> np.ndarray:
 
 
 def k_means(images: np.ndarray, units: int) -> np.ndarray:
-    """As many centres, as the kernel of units."""
+    """The same number of k-means centres, as a kernel."""
     return MiniBatchKMeans(units, n_init=3).fit(images).cluster_centers_.T
 
 
 def competing(**arguments: str) -> kh.HebbianCompetitive:
     """The units of this experiment."""
-    return kh.HebbianCompetitive(
-        UNITS, p=3, k=2, delta=0.4, learning_rate=0.04, **arguments
-    )
+    return experiment.competing_units(UNITS, learning_rate=0.04, **arguments)
 
 
 def run(

@@ -5,8 +5,8 @@
 The readout of Krotov and Hopfield: c = tanh(S h), h = max(currents, 0)^4.5,
 targets of 1 and -1, loss |c - t|^6. The currents of an image are brought to a
 root mean square of 1, and the units are frozen while the readout trains.
-Beside it: as many random units with the same readout, and a hidden layer of
-the same size trained by backpropagation.
+Baselines are random units with the same readout, and a hidden layer of the same
+size trained by backpropagation.
 """
 
 import keras
@@ -69,10 +69,10 @@ def run(
 ) -> experiment.Rows:
     """The experiment for one seed."""
     count, epochs, readout_epochs = (100, 1, 1) if quick else (2000, 100, 60)
-    units = kh.HebbianCompetitive(count, p=3, k=7, learning_rate=0.04)
+    units = experiment.competing_units(count, k=7, learning_rate=0.04)
     learn(units, train[0], epochs)
     yield "competing units", *readout(units, train, test, readout_epochs)
-    units = kh.HebbianCompetitive(count)
+    units = experiment.competing_units(count)
     units.build(train[0].shape)
     yield "random units", *readout(units, train, test, readout_epochs)
     epochs = 1 if quick else 20

@@ -9,7 +9,6 @@ classifier, which it loads again.
 """
 
 import argparse
-import math
 import pathlib
 
 import keras
@@ -19,8 +18,7 @@ from sklearn.cluster import MiniBatchKMeans
 import keras_hebbian as kh
 
 BATCH_SIZE = 20
-STEPS = 7_200
-PICTURES = 25
+EPOCHS = 20
 
 
 def learn(
@@ -33,15 +31,7 @@ def learn(
     model = kh.HebbianSequential(
         [
             keras.Input(images.shape[1:]),
-            kh.HebbianCompetitive(
-                units,
-                p=2,
-                delta=0.1,
-                learning_rate=0.04,
-                # Images have no negative pixel: so every unit gets its turn.
-                kernel_initializer=keras.initializers.RandomUniform(0, 2),
-                name="units",
-            ),
+            kh.HebbianCompetitive(units, name="units"),
         ]
     )
     on_torch = keras.backend.backend() == "torch"  # which runs single steps
@@ -50,13 +40,24 @@ def learn(
         images,
         batch_size=BATCH_SIZE,
         epochs=epochs,
-        callbacks=[kh.LinearRateDecay(), pictures],
+        callbacks=[
+            kh.LinearRateDecay(),
+            pictures,
+            keras.callbacks.LambdaCallback(on_epoch_end=print_epoch),
+        ],
+        verbose=0,
     )
     return model
 
 
+def print_epoch(epoch: int, logs: dict[str, float]) -> None:
+    """One line for each epoch."""
+    values = (f"{name} {value:.4f}" for name, value in logs.items())
+    print(f"Epoch {epoch + 1}:", ", ".join(values), flush=True)
+
+
 def k_means_accuracy(train: tuple, test: tuple, units: int, seed: int) -> float:
-    """Accuracy of as many k-means centres, labelled by vote as the units."""
+    """Accuracy of the same number of k-means centres, labelled by vote."""
     k_means = MiniBatchKMeans(units, n_init=3, random_state=seed).fit(train[0])
     classifier = kh.WinnerClassifier(int(train[1].max()) + 1)
     classifier.adapt(-k_means.transform(train[0]), train[1])
@@ -74,11 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         "or .mat file (default: digits)",
     )
     parser.add_argument("--units", type=int, default=100)
-    parser.add_argument(
-        "--epochs",
-        type=int,
-        help=f"default: as many as make {STEPS} steps",
-    )
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("quickstart")
@@ -93,22 +90,17 @@ def main(arguments: list[str] | None = None) -> None:
     image_shape = train_images.shape[1:]
     train_images = train_images.reshape(len(train_images), -1)
     test_images = test_images.reshape(len(test_images), -1)
-    steps_per_epoch = math.ceil(len(train_images) / BATCH_SIZE)
-    epochs = args.epochs or math.ceil(STEPS / steps_per_epoch)
 
     pictures = kh.WeightVisualization(
-        args.output / "weights",
-        every=math.ceil(epochs / PICTURES),
-        gif=True,
-        image_shape=image_shape,
+        args.output / "weights", gif=True, image_shape=image_shape
     )
-    model = learn(train_images, args.units, epochs, pictures)
+    model = learn(train_images, args.units, args.epochs, pictures)
 
     classifier = kh.WinnerClassifier(int(train_labels.max()) + 1)
     classifier.adapt(model.predict(train_images, verbose=0), train_labels)
-    model = keras.Sequential([*model.layers, classifier])
+    model = kh.HebbianSequential([*model.layers, classifier])
     model.compile(metrics=["accuracy"])
-    _, accuracy = model.evaluate(test_images, test_labels, verbose=0)
+    accuracy = model.evaluate(test_images, test_labels, verbose=0)
     k_means = k_means_accuracy(
         (train_images, train_labels),
         (test_images, test_labels),
@@ -120,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"\nAccuracy on {len(test_images)} test images, {args.units} units, "
         f"seed {args.seed}:\n"
         f"  Hebbian units, labelled by vote  {accuracy:6.1%}\n"
-        f"  MiniBatchKMeans, the same way    {k_means:6.1%}\n"
+        f"  MiniBatchKMeans, labelled alike  {k_means:6.1%}\n"
         f"  always the most frequent class   {chance:6.1%}\n"
     )
 
@@ -142,8 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
         title=f"{args.units} units and the class that each wins most often",
     )
     figure.savefig(path)
-    print(f"What the units learned: {path}")
-    print(f"How they learned it: {args.output / 'weights' / 'weights.gif'}")
+    print(f"Learned weights: {path}")
+    print(f"Animation of learning: {args.output / 'weights' / 'weights.gif'}")
 
 
 if __name__ == "__main__":

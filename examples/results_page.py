@@ -23,28 +23,31 @@ RESULTS = """\
 # Results
 
 Accuracy on all test images after the last epoch, mean and standard deviation
-over the seeds, and the median of the time that a model took, on a machine that
-did other work as well. In italics what others report. No figure on this page is
-written by hand: each experiment writes its own to `docs/results/`, and
-`python examples/results_page.py` makes this page of them.
+over the seeds, and the median wall time of a model, on a shared machine.
+Published results are in italics. Every number on this page is generated: each
+experiment writes its results to `docs/results/`, and
+`python examples/results_page.py` makes this page from them.
 
-`cifar10_jpeg.npz` holds the images of CIFAR-10 after a JPEG compression, which
+In all experiments `HebbianCompetitive` has the settings of the paper, with the
+changes that each script names; see
+[competing units](rules/competing.md#defaults-and-the-settings-of-the-paper).
+`cifar10_jpeg.npz` holds the images of CIFAR-10 after JPEG compression, which
 loses a little of them.
 """
 MEASUREMENTS = """\
 # Measurements
 
-What precision, checks and pictures cost, mean and standard deviation over
+The cost of precision, checks and pictures, mean and standard deviation over
 repeated runs, one for each seed. As in [Results](results.md), each program
-writes its own figures.
+writes its own numbers.
 """
 SPEED = """\
 # Speed
 
-How to make it fast is in the guide on [performance](guides/performance.md).
-Ratios say more than times, which depend on the machine. Where the slowest and
-the fastest turn of TensorFlow are a factor of two apart, its two threads shared
-one core for whole epochs: the same processor time, twice the time that passed.
+For tuning advice see the guide on [performance](guides/performance.md).
+Compare ratios rather than absolute times, which depend on the machine. Where
+TensorFlow's slowest and fastest runs differ by a factor of two, both threads
+were scheduled on one core: the same CPU time, double the wall time.
 """
 
 
@@ -54,7 +57,7 @@ def read(path: pathlib.Path) -> dict:
 
 
 def section(runs: list[dict], table: str, figure: str = "") -> str:
-    """What the script says of itself, its commands, and what they found."""
+    """The docstring of the script, its commands and their results."""
     script = experiment.ROOT / runs[0]["command"].split()[1]
     docstring = ast.get_docstring(ast.parse(script.read_text()))
     title, _, *about = docstring.split("\n\n")
@@ -89,6 +92,8 @@ def results() -> str:
     sections = [RESULTS]
     for path in sorted((DOCS / "results").glob("*.json")):
         run = read(path)
+        if "rows" not in run:
+            continue  # shown elsewhere
         table = experiment.table(
             run["rows"], run["reported"], f"{run['test_images']} test images"
         )

@@ -3,8 +3,8 @@
     python examples/serve.py
 
 Units learn scanned digits without labels and are labelled by vote. The model
-is exported as a SavedModel, which the server runs with TensorFlow alone: it
-would do in a process without this package.
+is exported as a SavedModel, which the server runs with TensorFlow alone, so it
+could run in a process without this package.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def learn(units: int, epochs: int) -> keras.Model:
     """A classifier of flat 8 x 8 digits."""
     (images, labels), _ = kh.datasets.load_data("digits")
     images = images.reshape(len(images), -1)
-    layer = kh.HebbianCompetitive(units, learning_rate=0.04)
+    layer = kh.HebbianCompetitive(units)
     model = kh.HebbianSequential([keras.Input((64,)), layer])
     model.compile()
     model.fit(
@@ -55,7 +55,7 @@ def server_of(folder: str, port: int) -> http.server.HTTPServer:
             self.wfile.write(answer)
 
         def log_message(self, *args: object) -> None:
-            """Nothing to say about each request."""
+            """Requests are not logged."""
 
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Learns, exports, serves and asks."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--units", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--port", type=int, default=0, help="default: any")
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("served")
