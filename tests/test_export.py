@@ -248,7 +248,7 @@ def test_an_exported_model_can_learn_on(tmp_path, public):
     np.testing.assert_allclose(
         before, model.predict(IMAGES, verbose=0), rtol=1e-5
     )
-    for start in range(0, 9, 3):
+    for start in [0, 3, 6] * 12:
         batch = tf.constant(IMAGES[start : start + 3])
         served.learn(batch)
         model(batch.numpy(), training=True)
