@@ -125,7 +125,7 @@ def triangle(x: Tensor, power: float = 1.0) -> Tensor:
     """
     power = check_positive("power", power)
     x = _floats(x)
-    if not x.shape:
+    if len(x.shape) == 0:
         raise ValueError(
             "Expected a tensor of rank >= 1, `(..., units)`. Received: a scalar"
         )
