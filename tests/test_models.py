@@ -499,7 +499,7 @@ def test_a_call_outside_a_model_leaves_no_trace(digits):
     layer = kh.HebbianCompetitive(4)
     layer.build((None, 64))
     layer.call(ops.convert_to_tensor(digits[:5]))
-    dense = keras.layers.Dense(2, kernel_regularizer="l2")
+    dense = keras.layers.Dense(2, activity_regularizer="l2")
     for _ in range(5):
         dense(digits[:5])
     assert len(dense.losses) == 1
