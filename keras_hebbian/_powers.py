@@ -12,9 +12,14 @@ def power(base: Tensor, exponent: float) -> Tensor:
     and more than the product of a batch with a kernel.
     """
     if exponent != int(exponent):
-        return ops.power(base, exponent)
+        return general_power(base, exponent)
     if exponent <= 1:
         return base if exponent == 1 else ops.ones_like(base)
     root = power(base, exponent // 2)
     square = root * root
     return square * base if exponent % 2 else square
+
+
+def general_power(base: Tensor, exponent: float) -> Tensor:
+    """As `keras.ops.power`, which some versions on torch compute in float32."""
+    return base**exponent

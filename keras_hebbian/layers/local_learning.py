@@ -216,7 +216,10 @@ class LocalLearningLayer(keras.layers.Layer):
         if not self.built:
             return rates
         for place, name in enumerate(self.decayable_rates()):
-            rates[name] = rates[name] * self.rate_factors.value[place]
+            # Of tensors: on torch a product with a variable may be float32.
+            rates[name] = (
+                self._rates[name].value * self.rate_factors.value[place]
+            )
         return rates
 
     def decayable_rates(self) -> list[str]:

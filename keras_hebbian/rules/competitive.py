@@ -52,7 +52,7 @@ def dual(kernel: Tensor, p: float) -> Tensor:
 def norms(kernel: Tensor, p: float) -> Tensor:
     """The p-norms `(sum_i |W[i, u]|^p)^(1/p)`, which learning brings to 1;
     `(units,)`."""
-    return ops.power(ops.sum(kernel * dual(kernel, p), axis=0), 1 / p)
+    return power(ops.sum(kernel * dual(kernel, p), axis=0), 1 / p)
 
 
 def currents(inputs: Tensor, kernel: Tensor, p: float) -> Tensor:

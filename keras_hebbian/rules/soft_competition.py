@@ -26,6 +26,7 @@ Reference:
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
+from keras_hebbian._powers import power
 from keras_hebbian.rules.competitive import norms
 
 AT_NORM_1 = 1e-10
@@ -63,4 +64,4 @@ def direction(inputs: Tensor, kernel: Tensor, activation: Tensor) -> Tensor:
 def rates(kernel: Tensor, rate: Tensor | float, exponent: float) -> Tensor:
     """`rate * (| ||W[:, u]|| - 1 | + 1e-10)^s`, the rate of each unit;
     `(units,)`. A unit slows down as its norm comes close to 1."""
-    return rate * ops.power(ops.abs(norms(kernel, 2) - 1) + AT_NORM_1, exponent)
+    return rate * power(ops.abs(norms(kernel, 2) - 1) + AT_NORM_1, exponent)

@@ -499,7 +499,7 @@ def test_no_unit_falls_below_the_smallest_norm(digits, p):
 IMAGES = {
     "as they are": lambda images: images,
     "inverted": lambda images: 1 - images,
-    "bright": lambda images: 0.5 + images / 2,
+    "on grey": lambda images: 0.3 + 0.6 * images,
     "centred": lambda images: images - images.mean(axis=0),
 }
 
