@@ -218,6 +218,17 @@ class _LocalTraining:
                 return self._step(data, training=False)
             return super().test_step(data)
 
+    if keras.backend.backend() == "torch":
+
+        def _initialize_ddp(self) -> None:
+            """Nothing, without a loss: local layers sum over the ranks.
+
+            From 3.16 on Keras calls this in `fit` of every rank, for gradients
+            that such a model does not have.
+            """
+            if self.loss is not None:
+                super()._initialize_ddp()
+
     if keras.backend.backend() == "jax" and KERAS_VERSION < (3, 16):
 
         def make_train_function(self, force: bool = False) -> None:

@@ -120,3 +120,15 @@ def test_weights_in_dicts_are_tracked_and_saved():
         "A weight in a dict of a layer is no longer tracked; the rates in "
         "layers/local_learning.py rely on it."
     )
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="a method of torch's trainer"
+)
+def test_torch_wraps_models_where_it_did():
+    if tuple(map(int, keras.version().split(".")[:2])) < (3, 16):
+        pytest.skip("Keras wraps no model before 3.16")
+    assert hasattr(keras.Model, "_initialize_ddp"), (
+        "Keras no longer wraps a model for `torch.distributed` in "
+        "`_initialize_ddp`; models.py overrides it for models without a loss."
+    )
