@@ -132,6 +132,18 @@ def choose(first: Tensor, one: Callable, other: Callable) -> Any:
     return ops.cond(first, one, other)
 
 
+def branch(first: Tensor, one: Callable, other: Callable) -> Any:
+    """What one function or the other returns, by a scalar, and only that.
+
+    A scalar that can be seen needs no branch of the backend, which JAX would
+    compile anew in every call outside of a compiled step.
+    """
+    seen = visible(first)
+    if seen is None:
+        return ops.cond(first, one, other)
+    return one() if seen else other()
+
+
 def visible(value: Tensor) -> float | None:
     """The number that a scalar holds, or `None` while it is being traced."""
     try:

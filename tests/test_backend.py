@@ -91,3 +91,22 @@ def test_order_in_memory_changes_no_value():
     np.testing.assert_array_equal(*numpy_of([together]), matrix)
     if keras.backend.backend() == "torch":
         assert together.mT.is_contiguous()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("first", "expected"), [(True, 1.0), (False, 2.0)])
+def test_one_branch_is_taken(first, expected, compiled):
+    def taken(first):
+        return _backend.branch(
+            first, lambda: ops.ones(()), lambda: 2 * ops.ones(())
+        )
+
+    if compiled and keras.backend.backend() == "jax":
+        import jax
+
+        taken = jax.jit(taken)
+    elif compiled and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        taken = tf.function(taken)
+    assert float(taken(ops.convert_to_tensor(first))) == expected

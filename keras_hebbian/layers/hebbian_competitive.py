@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor, check_integer, check_real
-from keras_hebbian._backend import choose
+from keras_hebbian._backend import branch, choose
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.rate import Rate
@@ -225,12 +225,12 @@ class HebbianCompetitive(KernelLayer):
             return ops.logical_and(untouched, ops.any(inputs < 0))
 
         never = ops.zeros((), "bool")
-        starts = ops.cond(
+        starts = branch(
             self.iterations.value == 0, has_both_signs, lambda: never
         )
         starts = sum_over_replicas(ops.cast(starts, "int32")) > 0
         total = sum_over_replicas(
-            ops.cond(
+            branch(
                 starts,
                 lambda: competitive.signed_start(inputs, kernel),
                 direction,
