@@ -147,8 +147,8 @@ def branch(first: Tensor, one: Callable, other: Callable) -> Any:
 def visible(value: Tensor) -> float | None:
     """The number that a scalar holds, or `None` while it is being traced."""
     try:
-        return float(value)
-    except (TypeError, RuntimeError):
+        return ops.convert_to_numpy(value).item()
+    except (AttributeError, TypeError, RuntimeError):
         return None
 
 
