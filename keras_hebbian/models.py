@@ -34,6 +34,8 @@ class _LocalTraining:
     layers learn: no tape, no optimizer. With a loss it is Keras's own step.
     """
 
+    _learning: list[bool] | None = None  # which layers, in the compiled step
+
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         fit = super().fit
@@ -85,12 +87,12 @@ class _LocalTraining:
         trained = [x.path for x in self.trainable_weights]
         if trained:
             unused.append(f"the trainable weights {', '.join(trained)}")
-        default = keras.optimizers.get("rmsprop").get_config()
-        if {**self.optimizer.get_config(), "name": ""} != {
-            **default,
-            "name": "",
-        }:
-            unused.append(f"the optimizer {type(self.optimizer).__name__}")
+        # Keras wraps its default where it scales the loss.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if optimizer is not None:
+            default = keras.optimizers.RMSprop(name=optimizer.name)
+            if optimizer.get_config() != default.get_config():
+                unused.append(f"the optimizer {type(optimizer).__name__}")
         of_optimizers = (
             keras.callbacks.LearningRateScheduler,
             keras.callbacks.ReduceLROnPlateau,

@@ -503,3 +503,32 @@ def test_a_call_outside_a_model_leaves_no_trace(digits):
     for _ in range(5):
         dense(digits[:5])
     assert len(dense.losses) == 1
+
+
+def test_fit_goes_on_after_single_batches(digits):
+    model = sequential()
+    model.compile()
+    model.train_on_batch(digits[:20])
+    model.fit(digits[:40], batch_size=20, verbose=0)
+    assert int(model.layers[0].iterations) == 3
+
+
+def test_the_optimizer_that_keras_chose_brings_no_warning(digits):
+    keras.config.set_dtype_policy("mixed_float16")  # which scales the loss
+    try:
+        model = sequential()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile()
+    model.fit(digits[:20], verbose=0)
+    assert int(model.layers[0].iterations) == 1
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras needs an optimizer there"
+)
+def test_no_optimizer_is_needed(digits):
+    model = sequential()
+    model.compile(optimizer=None)
+    model.fit(digits[:20], verbose=0)
+    assert int(model.layers[0].iterations) == 1
