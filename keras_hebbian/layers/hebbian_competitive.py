@@ -221,7 +221,12 @@ class HebbianCompetitive(KernelLayer):
         """The kernel after a batch, which starts it if it has both signs."""
 
         def has_both_signs() -> Tensor:
-            untouched = ops.all(kernel >= 0)
+            # Assigned weights are not of that norm, and are kept.
+            norms = competitive.norms(kernel, self.p)
+            untouched = ops.abs(norms - self.START_NORM) < 1e-3
+            untouched = ops.logical_and(
+                ops.all(untouched), ops.all(kernel >= 0)
+            )
             return ops.logical_and(untouched, ops.any(inputs < 0))
 
         never = ops.zeros((), "bool")

@@ -467,8 +467,11 @@ def test_inputs_of_both_signs_start_units_from_the_first_batch(float64, digits):
     np.testing.assert_allclose(kernel_of(layer).T, loop, atol=1e-9)
 
 
-def test_weights_that_were_assigned_are_not_started_again(digits):
+@pytest.mark.parametrize("sign", ["both", "positive"])
+def test_weights_that_were_assigned_are_not_started_again(digits, sign):
     kernel = np.random.default_rng(0).normal(size=(64, 12)).astype("float32")
+    if sign == "positive":  # as after learning from images
+        kernel = np.abs(kernel) / np.linalg.norm(kernel, axis=0)
     layer = kh.HebbianCompetitive(12, learning_rate=0.001)
     layer.build((None, 64))
     layer.kernel.assign(kernel)
