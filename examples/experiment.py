@@ -81,6 +81,7 @@ def main(
     reported: dict[str, Measured],
     draw: Callable[[dict[str, Any]], Figure] | None = curves,
     arguments: list[str] | None = None,
+    flat: bool = True,
 ) -> None:
     """Runs an experiment for each seed, prints a table and writes JSON.
 
@@ -92,6 +93,7 @@ def main(
         draw: Draws what the experiment yielded last under each name, if
             anything. Its docstring is the caption.
         arguments: Command line. Defaults to `sys.argv`.
+        flat: Whether the experiment takes images as vectors.
     """
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument(
@@ -110,17 +112,40 @@ def main(
         type=pathlib.Path,
         help="default: in docs/results/",
     )
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="tests on the last tenth of the training images, to choose "
+        "arguments; writes no file by default",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keeps the seeds that the output already holds, and adds others",
+    )
     given = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(given)
-    train, test = (
-        (images.reshape(len(images), -1), labels)
-        for images, labels in kh.datasets.load_data(args.data)
-    )
+    train, test = kh.datasets.load_data(args.data)
+    if args.validation:
+        last = len(train[0]) // 10
+        train, test = (
+            tuple(array[:-last] for array in train),
+            tuple(array[-last:] for array in train),
+        )
+    if flat:
+        train, test = (
+            (images.reshape(len(images), -1), labels)
+            for images, labels in (train, test)
+        )
     script = pathlib.Path(sys.modules[experiment.__module__].__file__).resolve()
-    rows, drawn = _run(experiment, train, test, args)
     # Paths say where a file lies on one machine only.
     shown = [pathlib.Path(x).name if os.path.exists(x) else x for x in given]
     backend = keras.backend.backend()
+    output = args.output
+    if output is None and not (args.quick or args.validation):
+        output = RESULTS / f"{script.stem}.json"
+        if script.parent.name == "benchmarks":  # which compare the backends
+            output = RESULTS / "benchmarks" / script.stem / f"{backend}.json"
     results = {
         "command": " ".join(["python", str(script.relative_to(ROOT)), *shown]),
         "test_images": len(test[0]),
@@ -131,43 +156,52 @@ def main(
             name: importlib.metadata.version(name)
             for name in ("keras", "keras-hebbian", "numpy", backend)
         },
-        "seeds": args.seeds,
-        "rows": rows,
+        "seeds": [],
+        "rows": {},
         "reported": reported,
         "figure": draw and draw.__doc__,
     }
-    print(f"\n{table(rows, reported, f'{len(test[0])} test images')}\n")
-    output = args.output
-    if output is None and not args.quick:
-        output = RESULTS / f"{script.stem}.json"
-        if script.parent.name == "benchmarks":  # which compare the backends
-            output = RESULTS / "benchmarks" / script.stem / f"{backend}.json"
+    if args.resume and output is not None and output.exists():
+        results = json.loads(output.read_text())
+    for seed in args.seeds:
+        if seed in results["seeds"]:
+            continue
+        drawn = _run(experiment, train, test, seed, args.quick, results["rows"])
+        results["seeds"].append(seed)
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(results, indent=2) + "\n")
+            if draw is not None:
+                draw(drawn).savefig(output.with_suffix(".png"), dpi=100)
+    count = f"{len(test[0])} test images"
+    print(f"\n{table(results['rows'], reported, count)}\n")
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(results, indent=2) + "\n")
         print(f"Figures: {output}")
         if draw is not None:
-            draw(drawn).savefig(output.with_suffix(".png"), dpi=100)
             print(f"{draw.__doc__}: {output.with_suffix('.png')}")
 
 
 def _run(
-    experiment: Experiment, train: Split, test: Split, args: argparse.Namespace
-) -> tuple[dict[str, dict[str, list[float]]], dict[str, Any]]:
-    """Accuracies and seconds of all seeds, and what the last one drew."""
-    rows, drawn = {}, {}
-    for seed in args.seeds:
-        keras.utils.set_random_seed(seed)
+    experiment: Experiment,
+    train: Split,
+    test: Split,
+    seed: int,
+    quick: bool,
+    rows: dict[str, dict[str, list[float]]],
+) -> dict[str, Any]:
+    """Adds the accuracies and seconds of a seed; what it yielded to draw."""
+    keras.utils.set_random_seed(seed)
+    drawn = {}
+    start = time.perf_counter()
+    for name, measured, drawn[name] in experiment(train, test, quick):
+        seconds = time.perf_counter() - start
+        row = rows.setdefault(name, {})
+        for column, value in by_column(measured).items():
+            row.setdefault(column, []).append(round(float(value), 6))
+            print(f"seed {seed}: {name}: {column} {value:.2%}", flush=True)
+        row.setdefault("seconds", []).append(round(seconds, 1))
         start = time.perf_counter()
-        for name, measured, drawn[name] in experiment(train, test, args.quick):
-            seconds = time.perf_counter() - start
-            row = rows.setdefault(name, {})
-            for column, value in by_column(measured).items():
-                row.setdefault(column, []).append(round(float(value), 6))
-                print(f"seed {seed}: {name}: {column} {value:.2%}", flush=True)
-            row.setdefault("seconds", []).append(round(seconds, 1))
-            start = time.perf_counter()
-    return rows, drawn
+    return drawn
 
 
 def fit(
