@@ -4,6 +4,7 @@ from keras_hebbian import (
     activations,
     callbacks,
     datasets,
+    export,
     layers,
     losses,
     models,
@@ -16,6 +17,7 @@ from keras_hebbian.callbacks import (
     SkippedBatches,
     WeightVisualization,
 )
+from keras_hebbian.export import export_learner
 from keras_hebbian.layers import (
     Convolution,
     HebbianCompetitive,
@@ -54,6 +56,8 @@ __all__ = [
     "activations",
     "callbacks",
     "datasets",
+    "export",
+    "export_learner",
     "layers",
     "losses",
     "models",

@@ -52,6 +52,19 @@ def _ends(ranked: Tensor, k: int) -> Tensor:
     return ops.sum(ops.where(chosen, ranked, 0), axis=-1)
 
 
+def first_largest(values: Tensor) -> Tensor:
+    """The place of the largest value of each row, of equal ones the first.
+
+    `keras.ops.argmax` looks at signs of zeros on TensorFlow, with operations
+    that LiteRT does not have.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.argmax(values, axis=-1, output_type="int32")
+    return ops.argmax(values, axis=-1)
+
+
 def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
     """`total`, `(..., count)`, plus the sum of the rows, `(rows, ...)`, of each
     of `count` segments, on torch in place of `total`.
