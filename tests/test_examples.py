@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -76,6 +77,13 @@ def test_gallery(tmp_path, large_digits):
         ("examples/cifar10_readout.py", 4),
         ("examples/hebbian_mlp.py", 3),
         ("examples/hybrid.py", 3),
+        pytest.param(
+            "tests/benchmarks/export.py",
+            3,
+            marks=pytest.mark.skipif(
+                keras.backend.backend() != "tensorflow", reason="no LiteRT"
+            ),
+        ),
         ("tests/benchmarks/guards.py", 2),
         ("tests/benchmarks/mixed_precision.py", 3),
         ("tests/benchmarks/step.py", 14),

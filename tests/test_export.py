@@ -1,6 +1,5 @@
 """Exported models, each run by its own runtime, equal the live ones."""
 
-import pathlib
 import subprocess
 import sys
 import warnings
@@ -214,61 +213,3 @@ def test_what_keras_cannot_export_it_refuses(tmp_path, kind, suffix, message):
     model = make_model("HebbianCompetitive")
     with pytest.raises(Exception, match=message):
         export(model, str(tmp_path / f"model{suffix}"), format=kind)
-
-
-# TensorFlow 2.21 cannot read the `top_k` that JAX 0.10 writes.
-LEARNS_ON = {
-    "tensorflow": [
-        kh.HebbianCompetitive,
-        kh.LateralInhibitionSparse,
-        kh.SoftHebb,
-    ],
-    "jax": [kh.LateralInhibitionSparse, kh.SoftHebb],
-    "torch": [],
-}
-
-
-@pytest.mark.parametrize("public", LEARNS_ON[BACKEND])
-def test_an_exported_model_can_learn_on(tmp_path, public):
-    tf = pytest.importorskip("tensorflow")
-    model = one_layer(public)
-    signature = [keras.InputSpec(shape=(None, UNITS), dtype="float32")]
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name, training in (("serve", False), ("learn", True)):
-        archive.add_endpoint(
-            name,
-            lambda x, training=training: model(x, training=training),
-            input_signature=signature,
-        )
-    archive.write_out(str(tmp_path / "served"), verbose=False)
-
-    served = tf.saved_model.load(str(tmp_path / "served"))
-    before = served.serve(IMAGES).numpy()
-    np.testing.assert_allclose(
-        before, model.predict(IMAGES, verbose=0), rtol=1e-5
-    )
-    for start in [0, 3, 6] * 12:
-        batch = tf.constant(IMAGES[start : start + 3])
-        served.learn(batch)
-        model(batch.numpy(), training=True)
-    after = served.serve(IMAGES).numpy()
-    assert np.abs(after - before).max() > 1e-3
-    np.testing.assert_allclose(
-        after, model.predict(IMAGES, verbose=0), rtol=1e-3, atol=1e-5
-    )
-
-
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="runs TensorFlow")
-def test_the_example_serves_digits_over_http(tmp_path):
-    script = pathlib.Path(__file__).parent.parent / "examples" / "serve.py"
-    process = subprocess.run(
-        [sys.executable, script, "--epochs=20", "--units=40"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    (line,) = (x for x in process.stdout.splitlines() if "over HTTP" in x)
-    assert float(line.rsplit(maxsplit=1)[-1].rstrip("%")) > 75

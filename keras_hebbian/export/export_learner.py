@@ -26,7 +26,8 @@ def export_learner(
     neither Keras nor this package. One step of `learn` there is one call of
     the model with `training=True` here: the local layers learn by their rules,
     `BatchNormalization` moves its statistics, and all other weights stay as
-    they are. Batches that a layer cannot use are skipped and counted.
+    they are. A batch changes nothing, and every local layer counts it as
+    skipped, if a value of it or of a new weight is undefined or infinite.
 
     | signature | takes | returns |
     |---|---|---|
