@@ -35,7 +35,8 @@ def saved_model(path: pathlib.Path) -> Callable:
     """The step of a SavedModel."""
     import tensorflow as tf
 
-    return tf.saved_model.load(str(path)).learn
+    learner = tf.saved_model.load(str(path))
+    return lambda batch: learner.learn(batch)  # keeps the learner
 
 
 def litert(path: pathlib.Path) -> Callable:
