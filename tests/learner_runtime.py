@@ -25,6 +25,11 @@ class TensorFlow:
         returned = self.signatures[signature](**given)
         return {name: value.numpy() for name, value in returned.items()}
 
+    def rates(self):
+        if "set_rates" not in self.signatures:
+            return []
+        return self.signatures["set_rates"].structured_input_signature[1]
+
 
 class LiteRT:
     def __init__(self, path):
@@ -35,6 +40,11 @@ class LiteRT:
     def __call__(self, signature, **given):
         runner = self.interpreter.get_signature_runner(signature)
         return {name: np.array(x) for name, x in runner(**given).items()}
+
+    def rates(self):
+        if "set_rates" not in self.interpreter.get_signature_list():
+            return []
+        return self.interpreter.get_signature_list()["set_rates"]["inputs"]
 
 
 RUNTIMES = {"tf_saved_model": TensorFlow, "litert": LiteRT}
@@ -64,6 +74,7 @@ def first(learner, folder, batches):
         folder / "outputs.npy", learner("infer", inputs=batches[0])["outputs"]
     )
     withstand(learner, batches[0], end)
+    take_rates(learner, end)
     learner("reset")
     assert not differences(learner("get_weights"), start)
 
@@ -87,6 +98,17 @@ def withstand(learner, batch, weights):
         refuses(learner, "learn", inputs=batch[:1])
     learner("set_weights", **weights)
     assert not differences(learner("get_weights"), weights)
+
+
+def take_rates(learner, weights):
+    rates = dict.fromkeys(learner.rates(), np.float32(7))
+    if rates:
+        learner("set_rates", **rates)
+    after = learner("get_weights")
+    changed = differences(after, weights)
+    assert all(name.endswith(tuple(rates)) for name in changed)
+    assert len(changed) == len(rates)
+    assert {float(after[name]) for name in changed} <= {7.0}
 
 
 def refuses(learner, signature, **given):

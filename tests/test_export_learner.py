@@ -37,12 +37,18 @@ def one_layer(public):
     return kh.HebbianSequential([inputs, layer])
 
 
-def dense():
-    """What the defaults leave out, one layer above the other, and a vote."""
+def competing():
+    """What the defaults leave out."""
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 90)
-    first = kh.HebbianCompetitive(
+    layer = kh.HebbianCompetitive(
         6, p=3, k=3, delta=0.2, learning_rate=schedule, activation="sigmoid"
     )
+    return kh.HebbianSequential([keras.Input((UNITS,)), layer])
+
+
+def dense():
+    """One layer above the other, sample by sample, and a vote."""
+    first = kh.SoftHebb(6, anti_hebbian=False, activation="sigmoid")
     second = kh.LateralInhibitionSparse(5, update="sequential", **GENTLE)
     classifier = kh.WinnerClassifier(3)
     votes = np.eye(5, dtype="float32")
@@ -74,6 +80,7 @@ MODELS = {
         public.__name__: lambda public=public: one_layer(public)
         for public in found((kh.LocalLearningLayer, kh.Convolution))
     },
+    "competing": competing,
     "convolutions": convolutions,
     "dense": dense,
     "positions": positions,
@@ -85,7 +92,7 @@ REFUSED = {
     ("jax", "tf_saved_model"): {
         "Convolution",
         "HebbianCompetitive",
-        "dense",
+        "competing",
         "positions",
     },
 }
@@ -185,11 +192,10 @@ def test_litert_files_hold_only_built_in_operations(exported):
         assert not custom, name  # Flex operations are custom ones
 
 
-def competing(units=UNITS, **arguments):
-    """A model of one layer, which takes all formats and is quick to export."""
-    layer = kh.SoftHebb(units, name="units", **arguments)
-    model = kh.HebbianSequential([keras.Input((UNITS,)), layer], name="model")
-    return model
+def small(units=UNITS):
+    """A model of one layer that every format takes."""
+    layer = kh.SoftHebb(units, name="units")
+    return kh.HebbianSequential([keras.Input((UNITS,)), layer], name="model")
 
 
 @every_format
@@ -208,7 +214,7 @@ def test_each_weight_is_stored_once(tmp_path, format):
 def test_a_saved_model_in_tensorflow(tmp_path):
     """Batches of any size, rates, and the folder it is saved to again."""
     tf = pytest.importorskip("tensorflow")
-    model = competing()
+    model = small()
     before = [ops.convert_to_numpy(weight) for weight in model.variables]
     export(model, tmp_path / "learner")
     batches = batches_for(model)
@@ -284,7 +290,7 @@ def test_names_of_a_model_with_several_layers_and_outputs(tmp_path):
 @pytest.mark.skipif(BACKEND == "torch", reason="exports nothing")
 def test_an_export_during_a_decay_learns_at_the_given_rate(tmp_path):
     tf = pytest.importorskip("tensorflow")
-    model = competing()
+    model = small()
     model.layers[0].decay_rates({"learning_rate": 0.0})
     export(model, tmp_path / "learner")
     learner = tf.saved_model.load(str(tmp_path / "learner"))
@@ -300,13 +306,13 @@ def two_inputs():
 
 
 def with_loss():
-    model = competing()
+    model = small()
     model.compile(loss="mse")
     return model
 
 
 def frozen():
-    model = competing()
+    model = small()
     model.layers[0].trainable = False
     return model
 
@@ -355,7 +361,7 @@ def test_models_that_cannot_learn_on_are_refused(tmp_path, name):
 @pytest.mark.parametrize("format", ["onnx", None, "SavedModel"])
 def test_unknown_formats_are_refused(tmp_path, format):
     with pytest.raises(ValueError, match=r"Expected `format`.* Received"):
-        kh.export_learner(competing(), tmp_path / "learner", format=format)
+        kh.export_learner(small(), tmp_path / "learner", format=format)
 
 
 REFUSED_BACKENDS = {
@@ -368,7 +374,7 @@ REFUSED_BACKENDS = {
 @pytest.mark.parametrize("format", REFUSED_BACKENDS[BACKEND])
 def test_a_backend_that_cannot_write_a_format_says_so(tmp_path, format):
     with pytest.raises(ValueError, match=r"Expected the backend .*\.keras"):
-        kh.export_learner(competing(), tmp_path / "learner", 8, format)
+        kh.export_learner(small(), tmp_path / "learner", 8, format)
     assert not [*tmp_path.iterdir()]
 
 
@@ -376,13 +382,13 @@ def test_a_backend_that_cannot_write_a_format_says_so(tmp_path, format):
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "all", True])
 def test_bad_batch_sizes_are_refused(tmp_path, batch_size):
     with pytest.raises(ValueError, match=r"Expected `batch_size`.* Received"):
-        kh.export_learner(competing(), tmp_path / "learner", batch_size)
+        kh.export_learner(small(), tmp_path / "learner", batch_size)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="no LiteRT")
 def test_litert_needs_a_batch_size_and_sizes_of_images(tmp_path):
     with pytest.raises(ValueError, match="Expected `batch_size`"):
-        kh.export_learner(competing(), tmp_path / "a", format="litert")
+        kh.export_learner(small(), tmp_path / "a", format="litert")
     layer = kh.Convolution(kh.SoftHebb(3), 2)
     model = kh.HebbianSequential([keras.Input((None, 6, 2)), layer])
     with pytest.raises(ValueError, match="inputs of a known shape"):
@@ -406,7 +412,7 @@ def contents(folder):
 
 @every_format
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, format):
-    model = competing(60)
+    model = small(60)
     with pytest.raises(OSError, match="nowhere"):
         export(model, tmp_path / "nowhere" / "x", BATCH, format=format)
     assert not [*tmp_path.iterdir()]
@@ -436,5 +442,5 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, format):
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     (tmp_path / "notes").write_text("kept")
     with pytest.raises(FileExistsError, match="Expected `path` to be free"):
-        kh.export_learner(competing(), tmp_path)
+        kh.export_learner(small(), tmp_path)
     assert contents(tmp_path) == {"notes": b"kept"}
