@@ -21,6 +21,7 @@ from keras_hebbian.export import export_learner
 from keras_hebbian.layers import (
     Convolution,
     HebbianCompetitive,
+    HebbianPCA,
     KernelLayer,
     LateralInhibitionSparse,
     LocalLearningLayer,
@@ -39,6 +40,7 @@ __all__ = [
     "Convolution",
     "HebbianCompetitive",
     "HebbianModel",
+    "HebbianPCA",
     "HebbianSequential",
     "KernelLayer",
     "LateralInhibitionSparse",

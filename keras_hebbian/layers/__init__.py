@@ -2,6 +2,7 @@
 
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.hebbian_competitive import HebbianCompetitive
+from keras_hebbian.layers.hebbian_pca import HebbianPCA
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.lateral_inhibition_sparse import (
     LateralInhibitionSparse,
@@ -16,6 +17,7 @@ from keras_hebbian.layers.winner_classifier import WinnerClassifier
 __all__ = [
     "Convolution",
     "HebbianCompetitive",
+    "HebbianPCA",
     "KernelLayer",
     "LateralInhibitionSparse",
     "LocalLearningLayer",

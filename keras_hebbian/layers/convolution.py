@@ -257,7 +257,8 @@ class Convolution(keras.layers.Wrapper):
             padding=padding,
             data_format="channels_last",
         )
-        return ops.cast(response, kernel.dtype)  # (batch, ..., units)
+        # (batch, ..., units)
+        return layer.shift(ops.cast(response, kernel.dtype), state)
 
     def _padded(self, inputs: Tensor) -> Tensor:
         return _patches.pad(inputs, *self._windows, self.padding)

@@ -88,7 +88,15 @@ class KernelLayer(LocalLearningLayer):
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         kernel = state["kernel"]
         products = self.narrow(inputs) @ self.narrow(kernel)
-        return ops.cast(products, kernel.dtype)  # (..., units)
+        return self.shift(ops.cast(products, kernel.dtype), state)
+
+    def shift(self, products: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """The response, from the products of inputs and kernel.
+
+        By default the products themselves, `(..., units)`. A layer that
+        centers its inputs subtracts here what their mean adds to each unit.
+        """
+        return products
 
     def unit_rates(
         self, state: dict[str, Tensor], rates: dict[str, Tensor]

@@ -1,0 +1,124 @@
+"""Principal components, the rules of Oja and Sanger, as pure functions.
+
+Symbols, `b` a sample, `i` an input, `u` a unit. With `a` the unit of the
+inputs, weights have none, variances have `a^2`:
+
+- `x[b, i]`: inputs, less their mean if they are centered, `(batch, inputs)`
+- `W[i, u]`: kernel, `(inputs, units)`
+- `y[b, u] = sum_i x[b, i] W[i, u]`: responses, `(batch, units)`
+- `H[i, u] = 1/n sum_b x[b, i] y[b, u]`: Hebbian term, the mean over the `n`
+  samples of a batch, `(inputs, units)`
+- `Y[v, u] = 1/n sum_b y[b, v] y[b, u]`: what unit u takes from unit v; with
+  ordered units 0 for `v > u`, `(units, units)`
+- `D[i, u]`: direction of the update, `(inputs, units)`
+- `s[u]`: running average of `1/n sum_b y[b, u]^2`, `(units,)`
+- `S`: running average of `1/n sum_b,i x[b, i]^2`
+- `r[u]`: rate of unit u, `(units,)`, or one rate for all units
+
+The direction is that of the papers, averaged over a batch. The rates are not:
+the papers leave them to the user, who has to know the largest eigenvalue of
+the data.
+
+Reference:
+    Oja, "A simplified neuron model as a principal component analyzer", Journal
+    of Mathematical Biology 15:267, 1982: the rule for one unit. Sanger,
+    "Optimal unsupervised learning in a single-layer linear feedforward neural
+    network", Neural Networks 2:459, 1989: ordered units. Oja, "Principal
+    components, minor components, and linear neural networks", Neural Networks
+    5:927, 1992: the subspace. Chen and Chang, "An adaptive learning algorithm
+    for principal component analysis", IEEE Transactions on Neural Networks
+    6:1255, 1995: why each ordered unit needs a rate of its own.
+"""
+
+import numpy as np
+from keras import ops
+
+from keras_hebbian._arguments import Tensor
+
+TINY = float(np.finfo("float32").tiny)
+"""The smallest number that rates divide by."""
+
+
+def sums(inputs: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
+    """`n H` and `sum_b,i x[b, i]^2`.
+
+    Those of the parts of a batch add up to those of the whole.
+
+    Args:
+        inputs: `(batch, inputs)`.
+        response: The products of inputs and kernel, `(batch, units)`.
+    """
+    return ops.transpose(inputs) @ response, ops.sum(inputs * inputs)
+
+
+def overlaps(hebbian: Tensor, kernel: Tensor, ordered: bool) -> Tensor:
+    """`Y[v, u] = sum_i W[i, v] H[i, u]`, and 0 for `v > u` if ordered.
+
+    As the responses are products, this is their mean product over the batch.
+    """
+    products = ops.transpose(kernel) @ hebbian
+    return ops.triu(products) if ordered else products
+
+
+def direction(hebbian: Tensor, kernel: Tensor, overlaps: Tensor) -> Tensor:
+    """`D[i, u] = H[i, u] - sum_v W[i, v] Y[v, u]`.
+
+    Each unit learns from what the units that it sees leave of the inputs:
+    all units (Oja), or itself and those before it (Sanger).
+    """
+    return hebbian - kernel @ overlaps
+
+
+def rates(
+    direction: Tensor,
+    overlaps: Tensor,
+    rate: Tensor | float,
+    variance: Tensor,
+    noise: Tensor,
+    ordered: bool,
+) -> Tensor:
+    """`min(rate / (s[u] + S / n), 1 / |(D[:, u], Y[:, u])|)`.
+
+    The first term measures the rate in units of the variance; the second keeps
+    every step shorter than 1, so that no rate and no data let weights grow. If
+    not ordered, one rate for all units, from the mean of `s` and the norm of
+    the whole `D` and `Y`: rates of their own would mix the units.
+
+    Args:
+        direction: `D`.
+        overlaps: `Y`.
+        rate: Learning rate, dimensionless, per step.
+        variance: `s`.
+        noise: `S / n`, the variance that a batch of `n` samples adds by
+            chance.
+        ordered: Whether each unit has a rate of its own.
+    """
+    axis = 0 if ordered else None
+    if not ordered:
+        # On torch `ops.mean` rounds float64 to float32.
+        variance = ops.sum(variance) / variance.shape[0]
+    relative = rate / _positive(variance + noise)
+    longest = 1 / _positive(
+        length(ops.concatenate([direction, overlaps]), axis)
+    )
+    # On torch `ops.minimum` rounds float64 to float32.
+    return ops.where(relative < longest, relative, longest)
+
+
+def length(matrix: Tensor, axis: int | None) -> Tensor:
+    """The Euclidean norm of each column for axis 0, of the matrix for `None`.
+
+    Scaled, so that squares neither overflow nor vanish.
+    """
+    largest = _positive(ops.max(ops.abs(matrix), axis=axis))
+    scaled = matrix / largest
+    return largest * ops.sqrt(ops.sum(scaled * scaled, axis=axis))
+
+
+def average(before: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+    """A running average after a batch that counts `weight`."""
+    return before + weight * (value - before)
+
+
+def _positive(value: Tensor) -> Tensor:
+    return ops.clip(value, TINY, float("inf"))
