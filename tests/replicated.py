@@ -1,6 +1,6 @@
 """Learns the same data on one device and on several replicas, and compares.
 
-    python tests/replicated.py REPLICAS competing|sparse|convolution
+    python tests/replicated.py REPLICAS KIND
 
 Runs in a process of its own, because a backend fixes its devices at start.
 Prints the largest difference between the weights.
@@ -45,6 +45,9 @@ def make_model(kind):
         layer = kh.HebbianCompetitive(
             40, kernel_initializer=initializers.RandomNormal(0.0, 1.0, seed=1)
         )
+    elif kind == "pca":
+        orthogonal = initializers.Orthogonal(seed=1)
+        layer = kh.HebbianPCA(6, center=True, kernel_initializer=orthogonal)
     elif kind == "convolution":
         units = kh.SoftHebb(
             6, kernel_initializer=initializers.RandomNormal(0.0, 2.0, seed=1)

@@ -23,6 +23,8 @@ LAYERS = {
     "sequential": lambda units, **a: kh.LateralInhibitionSparse(
         units, update="sequential", **a
     ),
+    # Of which there are no more than inputs.
+    "pca": lambda units, **a: kh.HebbianPCA(1, **a),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
 
@@ -79,6 +81,7 @@ OVERFLOWS = {
     "competing_p2": ({}, 3e38),
     "sparse": ({"threshold_rate": 1e38}, 1.0),
     "sequential": ({"learning_rate": 1e38}, 1e6),
+    "pca": ({}, 3e38),
 }
 
 

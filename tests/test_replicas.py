@@ -27,7 +27,14 @@ def difference(script, *arguments):
     return float(process.stdout.split()[-1])
 
 
-KINDS = {"competing": 2, "started": 2, "sparse": 4, "convolution": 2, "oja": 2}
+KINDS = {
+    "competing": 2,
+    "started": 2,
+    "sparse": 4,
+    "convolution": 2,
+    "oja": 2,
+    "pca": 2,
+}
 
 
 @pytest.mark.parametrize(("kind", "replicas"), KINDS.items())

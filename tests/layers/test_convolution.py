@@ -167,6 +167,7 @@ LAYERS = {
         6, sparsity=0.1, norm=None, learning_rate=0.01, threshold_rate=1.0
     ),
     "oja": lambda: Oja(6),
+    "pca": lambda: kh.HebbianPCA(6, center=True),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
 
