@@ -73,6 +73,13 @@ SPARSE_PICTURES: dict[str, Panels] = {
         for x in (0.0002, 0.002, 0.02, 1.0)
     },
 }
+PCA_PICTURES: dict[str, Panels] = {
+    "ordered": {
+        "ordered, centered": {"center": True},
+        "subspace, centered": {"ordered": False, "center": True},
+        "ordered, not centered": {},
+    },
+}
 
 
 def prepared(images: np.ndarray) -> np.ndarray:
@@ -84,6 +91,10 @@ def prepared(images: np.ndarray) -> np.ndarray:
 def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
     """What a panel says of its units."""
     layer = model.layers[0]
+    if isinstance(layer, kh.HebbianPCA):
+        share = float(layer.report()["explained_variance"])
+        of = "variance" if layer.center else "mean square"
+        return f"{share:.1%} of the {of}"
     drives = keras.ops.convert_to_numpy(layer.competition(images))
     wins = np.bincount(drives.argmax(axis=1), minlength=UNITS)
     dead = f"{np.mean(wins == 0):.0%} never win"
@@ -151,7 +162,7 @@ def picture(
 def main(arguments: list[str] | None = None) -> None:
     """The pictures, with the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    pictures = {**COMPETING_PICTURES, **SPARSE_PICTURES}
+    pictures = {**COMPETING_PICTURES, **SPARSE_PICTURES, **PCA_PICTURES}
     parser.add_argument("--only", nargs="+", choices=pictures)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--output", type=pathlib.Path, default=IMAGES)
@@ -160,9 +171,11 @@ def main(arguments: list[str] | None = None) -> None:
     images = images.reshape(len(images), -1)
     for name in args.only or pictures:
         panels = pictures[name]
-        if name in COMPETING_PICTURES:
+        if name not in SPARSE_PICTURES:
             drawn = picture(
-                kh.HebbianCompetitive,
+                kh.HebbianPCA
+                if name in PCA_PICTURES
+                else kh.HebbianCompetitive,
                 {},
                 panels,
                 (images, labels),
