@@ -41,10 +41,10 @@ def fitted(images, batch_size, epochs, units=10, **arguments):
 
 @pytest.fixture(scope="module")
 def learned(digits):
-    """Layers that saw the digits 30 times, and their logs."""
+    """Layers that saw the digits 30 or 15 times, and their logs."""
     return {
         (ordered, center): fitted(
-            digits, 32, 30, ordered=ordered, center=center
+            digits, 32, 30 if ordered else 15, ordered=ordered, center=center
         )
         for ordered, center in [(True, True), (True, False), (False, True)]
     }
@@ -224,8 +224,8 @@ def test_the_scale_of_the_inputs_does_not_matter(digits, ordered, scale):
     for layer in (one, other):
         layer.build((None, 64))
     other.kernel.assign(kernel_of(one))
-    for start in range(0, 1200, 60):
-        batch = digits[start : start + 60]
+    for start in range(0, 1200, 120):
+        batch = digits[start : start + 120]
         one(batch, training=True)
         other(batch * np.float32(scale), training=True)
     np.testing.assert_allclose(kernel_of(other), kernel_of(one), atol=1e-4)
@@ -253,8 +253,8 @@ def test_nothing_makes_it_diverge(digits, ordered, data, rate):
     images = WILD[data](digits, np.random.default_rng(0)).astype("float32")
     layer = kh.HebbianPCA(20, ordered, learning_rate=rate)
     layer.build((None, 64))
-    for start in range(0, len(images), 20):
-        layer(images[start : start + 20], training=True)
+    for start in range(0, len(images), 100):
+        layer(images[start : start + 100], training=True)
         assert np.linalg.norm(kernel_of(layer), axis=0).max() < 3
     assert int(layer.skipped) == 0
 
@@ -263,10 +263,10 @@ def test_nothing_makes_it_diverge(digits, ordered, data, rate):
 @pytest.mark.parametrize("norm", [0.001, 20.0])
 def test_any_start_comes_to_norm_1(digits, ordered, norm):
     layer = kh.HebbianPCA(3, ordered, center=True, learning_rate=0.5)
-    layer.build((None, 64))
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
     layer.kernel.assign(kernel_of(layer) * norm)
-    for start in [*range(0, 1200, 20)] * 2:
-        layer(digits[start : start + 20], training=True)
+    model.compile()
+    model.fit(digits, batch_size=20, epochs=2, verbose=0)
     norms = np.linalg.norm(kernel_of(layer), axis=0)
     np.testing.assert_allclose(norms, 1, atol=0.1)
 
