@@ -211,7 +211,9 @@ class HebbianPCA(KernelLayer):
             )
         )
         overlaps = principal_components.overlaps(hebbian, kernel, self.ordered)
-        learned["variance"] = average("variance", ops.diagonal(overlaps))
+        # LiteRT does not know `diagonal`.
+        one = ops.eye(self.units, dtype=overlaps.dtype)
+        learned["variance"] = average("variance", ops.sum(overlaps * one, 0))
         learned["total_variance"] = average("total_variance", total)
         direction = principal_components.direction(hebbian, kernel, overlaps)
         rates = principal_components.rates(
