@@ -5,7 +5,8 @@
 
 25 units learn the 8 x 8 digits of scikit-learn. Each picture changes one
 argument and leaves the others at their defaults. Above each panel: the value;
-below it, the units that never win and the norms or the activity.
+below it, the units that never win and the norms, the activity, or the
+quantization and topographic errors of a map.
 """
 
 import argparse
@@ -30,6 +31,7 @@ SPARSE = {
     "learning_rate": 0.02,
     "threshold_rate": 3.0,
     "inhibition_rate": 5e-4,
+    "activation": "linear",
 }
 
 
@@ -82,6 +84,28 @@ PCA_PICTURES: dict[str, Panels] = {
 }
 
 
+MAP_PICTURES: dict[str, Panels] = {
+    "sigma": {f"sigma = {x}": {"sigma": x} for x in (0.3, 1.0, 2.5, 20.0)},
+    "map_rate": {
+        f"learning_rate = {x}": {"learning_rate": x}
+        for x in (0.0001, 0.01, 0.5, 1.0)
+    },
+    "grid": {
+        "5 x 5": {},
+        "toroidal": {"toroidal": True},
+        "bubble": {"neighborhood": "bubble"},
+        "25 in a row": {"shape": 25},
+    },
+}
+
+
+def square_map(
+    units: int, shape: Any = (5, 5), **given: Any
+) -> kh.SelfOrganizingMap:
+    """A map of 25 units."""
+    return kh.SelfOrganizingMap(shape, **given)
+
+
 def prepared(images: np.ndarray) -> np.ndarray:
     """Images of nearly equal norm, as thresholds need them."""
     images = np.sqrt(images)
@@ -101,6 +125,12 @@ def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
     if isinstance(layer, kh.LateralInhibitionSparse):
         active = keras.ops.convert_to_numpy(keras.ops.sigmoid(drives)).mean()
         return f"{dead}\nmean activity {active:.2g}"
+    if isinstance(layer, kh.SelfOrganizingMap):
+        errors = (
+            layer.quantization_error(images),
+            layer.topographic_error(images),
+        )
+        return "{}\nerrors {:.2f}, {:.0%}".format(dead, *errors)
     norms = competitive.norms(layer.kernel, layer.p)
     norms = keras.ops.convert_to_numpy(norms)
     return f"{dead}\np-norms {norms.min():.2g} to {norms.max():.2g}"
@@ -162,33 +192,26 @@ def picture(
 def main(arguments: list[str] | None = None) -> None:
     """The pictures, with the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    pictures = {**COMPETING_PICTURES, **SPARSE_PICTURES, **PCA_PICTURES}
-    parser.add_argument("--only", nargs="+", choices=pictures)
+    drawn_by = {
+        name: (make, given, panels)
+        for make, given, pictures in (
+            (kh.HebbianCompetitive, {}, COMPETING_PICTURES),
+            (experiment.sparse_units, SPARSE, SPARSE_PICTURES),
+            (kh.HebbianPCA, {}, PCA_PICTURES),
+            (square_map, {}, MAP_PICTURES),
+        )
+        for name, panels in pictures.items()
+    }
+    parser.add_argument("--only", nargs="+", choices=drawn_by)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--output", type=pathlib.Path, default=IMAGES)
     args = parser.parse_args(arguments)
     (images, labels), _ = kh.datasets.load_data("digits")
     images = images.reshape(len(images), -1)
-    for name in args.only or pictures:
-        panels = pictures[name]
-        if name not in SPARSE_PICTURES:
-            drawn = picture(
-                kh.HebbianPCA
-                if name in PCA_PICTURES
-                else kh.HebbianCompetitive,
-                {},
-                panels,
-                (images, labels),
-                args.epochs,
-            )
-        else:
-            drawn = picture(
-                experiment.sparse_units,
-                {**SPARSE, "activation": "linear"},
-                panels,
-                (prepared(images), labels),
-                args.epochs,
-            )
+    for name in args.only or drawn_by:
+        make, given, panels = drawn_by[name]
+        shown = prepared(images) if name in SPARSE_PICTURES else images
+        drawn = picture(make, given, panels, (shown, labels), args.epochs)
         draw(drawn, args.output / f"{name}.png")
 
 

@@ -3,9 +3,10 @@
     python examples/gallery.py                    # scanned digits, a minute
     python examples/gallery.py --data mnist       # those of the documentation
 
-Competing units and units with lateral inhibition learn without labels and are
-monitored while they do. A readout on the units, trained by backpropagation, is
-then compared with a network of the same size trained by backpropagation alone.
+Competing units, units with lateral inhibition and self-organizing maps learn
+without labels and are monitored while they do. A readout on competing units,
+trained by backpropagation, is then compared with a network of the same size
+trained by backpropagation alone.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from sklearn.datasets import load_wine
 
 import experiment
 import keras_hebbian as kh
@@ -167,6 +169,44 @@ def inhibiting(train: tuple, shape: tuple, epochs: int) -> dict:
     }
 
 
+def mapping(train: tuple, shape: tuple, epochs: int) -> dict:
+    """The figures of a self-organizing map of the images."""
+    keras.utils.set_random_seed(0)
+    layer = kh.SelfOrganizingMap((12, 16))
+    model, _ = learn(layer, train, epochs)
+    winners = model.predict(train[0], verbose=0).argmax(axis=-1)
+    return {
+        "map": kh.plotting.plot_weights(
+            layer.get_weights()[0], shape, *layer.shape, title="A map of digits"
+        ),
+        "hits": kh.plotting.plot_hits(
+            winners, layer.shape, train[1], title="Images that each unit wins"
+        ),
+    }
+
+
+def mapping_wines() -> dict:
+    """The figures of a self-organizing map of a table."""
+    keras.utils.set_random_seed(0)
+    wines = load_wine()
+    table = (wines.data - wines.data.mean(axis=0)) / wines.data.std(axis=0)
+    layer = kh.SelfOrganizingMap((9, 12), topology="hexagonal")
+    learn(layer, (table.astype("float32"), wines.target), epochs=60)
+    kernel = layer.get_weights()[0]
+    return {
+        "u_matrix": kh.plotting.plot_u_matrix(
+            kernel, layer.shape, layer.topology, title="U-matrix of 178 wines"
+        ),
+        "component_planes": kh.plotting.plot_component_planes(
+            kernel,
+            layer.shape,
+            inputs=[0, 1, 6, 9, 10, 12],
+            labels=wines.feature_names,
+            topology=layer.topology,
+        ),
+    }
+
+
 def from_quickstart(output: pathlib.Path) -> None:
     """The picture of the quickstart, and how 36 units learn the digits."""
     with tempfile.TemporaryDirectory() as directory:
@@ -212,6 +252,8 @@ def main(arguments: list[str] | None = None) -> None:
     figures = {
         **competing(train, test, shape, epochs),
         **inhibiting(train, shape, epochs),
+        **mapping(train, shape, epochs),
+        **mapping_wines(),
     }
     for name, figure in figures.items():
         figure.savefig(args.output / f"{name}.png")

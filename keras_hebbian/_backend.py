@@ -91,6 +91,14 @@ def add_product(total: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return total + one * other
 
 
+def correlation(one: Tensor, other: Tensor) -> Tensor:
+    """`one' other` of two matrices with the same number of rows, on torch with
+    its columns together."""
+    if keras.backend.backend() == "torch":
+        return (other.mT @ one).mT
+    return ops.transpose(one) @ other
+
+
 def largest_magnitude(matrix: Tensor) -> Tensor:
     """The largest absolute value of a matrix, a scalar."""
     if keras.backend.backend() == "torch":

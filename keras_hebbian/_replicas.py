@@ -34,6 +34,16 @@ def replica_count() -> int:
     return 1
 
 
+def check_one_replica() -> None:
+    """Refuses to learn from one sample after another on several replicas."""
+    if replica_count() > 1:
+        raise ValueError(
+            "Expected `update='batch'` on several replicas, which cannot "
+            "learn from one sample after another. Received: "
+            f"update='sequential' on {replica_count()} replicas"
+        )
+
+
 def sum_over_replicas(values: Any) -> Any:
     """Sums a tensor over all replicas that share a training step.
 

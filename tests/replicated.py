@@ -41,6 +41,10 @@ def make_model(kind):
         from oja import Oja
 
         layer = Oja(3, learning_rate=1e-3)
+    elif kind == "map":
+        layer = kh.SelfOrganizingMap(
+            (5, 8), kernel_initializer=initializers.RandomNormal(seed=1)
+        )
     elif kind == "competing":
         layer = kh.HebbianCompetitive(
             40, kernel_initializer=initializers.RandomNormal(0.0, 1.0, seed=1)

@@ -25,6 +25,10 @@ LAYERS = {
     ),
     # Of which there are no more than inputs.
     "pca": lambda units, **a: kh.HebbianPCA(1, **a),
+    "map": lambda units, **a: kh.SelfOrganizingMap(units, **a),
+    "sequential_map": lambda units, **a: kh.SelfOrganizingMap(
+        units, update="sequential", **a
+    ),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
 
@@ -82,6 +86,8 @@ OVERFLOWS = {
     "sparse": ({"threshold_rate": 1e38}, 1.0),
     "sequential": ({"learning_rate": 1e38}, 1e6),
     "pca": ({}, 3e38),
+    "map": ({}, 1e30),
+    "sequential_map": ({"learning_rate": 1e30}, 1.0),
 }
 
 

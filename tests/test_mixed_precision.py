@@ -17,6 +17,9 @@ LAYERS = {
     "pca": lambda dtype, rate: kh.HebbianPCA(
         20, learning_rate=rate, dtype=dtype
     ),
+    "map": lambda dtype, rate: kh.SelfOrganizingMap(
+        20, learning_rate=rate, dtype=dtype
+    ),
 }
 
 
@@ -36,7 +39,8 @@ def moved(kind, policy, images, rate):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_small_steps_add_up(digits, kind, policy):
     # A step is 1 / 100 of what bfloat16 could add to a weight of 1.
-    rate = {"competing": 4e-5, "sparse": 1e-6, "pca": 1e-5}[kind]
+    rates = {"competing": 4e-5, "sparse": 1e-6, "pca": 1e-5, "map": 1e-6}
+    rate = rates[kind]
     mixed = moved(kind, policy, digits[:1000], rate)
     full = moved(kind, "float32", digits[:1000], rate)
     assert np.abs(full).max() > 0

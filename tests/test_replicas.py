@@ -34,6 +34,7 @@ KINDS = {
     "convolution": 2,
     "oja": 2,
     "pca": 2,
+    "map": 4,
 }
 
 

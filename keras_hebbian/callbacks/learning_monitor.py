@@ -46,7 +46,9 @@ class LearningMonitor(keras.callbacks.Callback):
     - `winner_accuracy`, with labels: the share of samples whose winner has
       their class, as `WinnerClassifier(layer=...)` counts it;
     - `probe_accuracy`, with `probe=True`: the share of samples that a linear
-      readout of the outputs, fitted in closed form, gets right.
+      readout of the outputs, fitted in closed form, gets right;
+    - what the layer measures itself (`measures`): of a `SelfOrganizingMap`
+      `quantization_error` and `topographic_error`.
 
     The winner of a sample is the unit with the largest `drives` of the layer,
     the one that wins while the layer learns. The labels do not affect
@@ -236,7 +238,9 @@ class LearningMonitor(keras.callbacks.Callback):
                 self._before.get(layer), _kernel(layer)
             )
         if seen is not None:
-            winners = seen.drives.argmax(axis=-1).ravel()
+            drives = seen.drives.reshape(-1, layer.units)
+            measures |= layer.measures(keras.ops.convert_to_tensor(drives))
+            winners = drives.argmax(axis=-1)
             wins = np.bincount(winners, minlength=layer.units)
             measures["dead"] = np.mean(wins == 0)
             measures["win_entropy"] = _measures.entropy(wins)

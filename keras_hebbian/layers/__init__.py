@@ -10,6 +10,7 @@ from keras_hebbian.layers.lateral_inhibition_sparse import (
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
 from keras_hebbian.layers.rectified_power import RectifiedPower
+from keras_hebbian.layers.self_organizing_map import SelfOrganizingMap
 from keras_hebbian.layers.soft_hebb import SoftHebb
 from keras_hebbian.layers.triangle import Triangle
 from keras_hebbian.layers.winner_classifier import WinnerClassifier
@@ -23,6 +24,7 @@ __all__ = [
     "LocalLearningLayer",
     "Rate",
     "RectifiedPower",
+    "SelfOrganizingMap",
     "SoftHebb",
     "Triangle",
     "WinnerClassifier",

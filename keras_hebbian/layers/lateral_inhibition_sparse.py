@@ -12,7 +12,7 @@ from keras_hebbian._arguments import (
     check_positive,
     check_real,
 )
-from keras_hebbian._replicas import replica_count, sum_over_replicas
+from keras_hebbian._replicas import check_one_replica, sum_over_replicas
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
 from keras_hebbian.rules import lateral_inhibition
@@ -253,12 +253,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     def _one_by_one(
         self, inputs: Tensor, state: State, rates: State
     ) -> tuple[State, Tensor, Tensor]:
-        if replica_count() > 1:
-            raise ValueError(
-                "Expected `update='batch'` on several replicas, which cannot "
-                "learn from one sample after another. Received: "
-                f"update='sequential' on {replica_count()} replicas"
-            )
+        check_one_replica()
         state, activity = lateral_inhibition.one_by_one(
             inputs,
             state,

@@ -36,6 +36,7 @@ class LocalLearningLayer(keras.layers.Layer):
     |---|---|---|
     | `drives` | what the units compete by | the response |
     | `report` | scalars for the logs | `iterations` |
+    | `measures` | what else `LearningMonitor` measures | nothing |
     | `needs_response` | whether `learn` uses the response | `True` |
     | `non_negative_inputs` | whether negative inputs are refused | `False` |
     | `usable` | whether the rule can learn from a batch | finite inputs |
@@ -179,6 +180,17 @@ class LocalLearningLayer(keras.layers.Layer):
         """
         return {"iterations": ops.cast(self.iterations.value, "float32")}
 
+    def measures(self, drives: Tensor) -> dict[str, Tensor]:
+        """What `LearningMonitor` measures for its data in addition.
+
+        Args:
+            drives: `drives` for the data, `(samples, units)`.
+
+        Returns:
+            Scalars by name, by default none.
+        """
+        return {}
+
     # What it gets.
 
     @property
@@ -314,12 +326,7 @@ class LocalLearningLayer(keras.layers.Layer):
             ValueError: If the layer has not been built, or if the last
                 dimension of the inputs does not fit.
         """
-        expected = self.input_spec and self.input_spec.axes[-1]
-        if tuple(inputs.shape[-1:]) != (expected,):
-            raise ValueError(
-                f"Expected {self.name} to be built, and inputs with the last "
-                f"dimension {expected}. Received: shape={tuple(inputs.shape)}"
-            )
+        self._check_inputs(inputs.shape)
         if self.trainable:
             inputs = ops.cast(inputs, self.compute_dtype)
             inputs = ops.cast(inputs, self.state_dtype)
@@ -327,6 +334,14 @@ class LocalLearningLayer(keras.layers.Layer):
             if response is None and self.needs_response:
                 response = self.respond(inputs, state)
             self._learn(inputs, response, state)
+
+    def _check_inputs(self, shape: tuple[int, ...]) -> None:
+        expected = self.input_spec and self.input_spec.axes[-1]
+        if tuple(shape[-1:]) != (expected,):
+            raise ValueError(
+                f"Expected {self.name} to be built, and inputs with the last "
+                f"dimension {expected}. Received: shape={tuple(shape)}"
+            )
 
     def competition(self, inputs: Tensor) -> Tensor:
         """The drives by which the units compete for inputs at this moment.

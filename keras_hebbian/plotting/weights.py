@@ -77,8 +77,8 @@ def plot_weights(
     image_shape = fit_image_shape(len(kernel), image_shape)
     if units is None and rows and columns:
         units = min(rows * columns, kernel.shape[1])
-    chosen = _choose_units(kernel.shape[1], units, wins, seed)
-    rows, columns = _grid(len(chosen), rows, columns)
+    chosen = choose_units(kernel.shape[1], units, wins, seed)
+    rows, columns = tile(len(chosen), rows, columns)
     tiles = kernel.T[chosen].reshape(len(chosen), *image_shape)
     tiles = np.where(np.isfinite(tiles), tiles, np.float32(np.nan))
     if labels is not None:
@@ -132,11 +132,12 @@ def fit_image_shape(
     )
 
 
-def _choose_units(
+def choose_units(
     count: int,
     units: int | Iterable[int] | None,
-    wins: Any,
-    seed: int | None,
+    wins: Any = None,
+    seed: int | None = None,
+    name: str = "units",
 ) -> np.ndarray:
     """The indices of the units to draw, in the order to draw them."""
     number = units is None or isinstance(units, int | np.integer)
@@ -154,8 +155,8 @@ def _choose_units(
         wanted = count if units is None else int(units)
         if not 1 <= wanted <= count:
             raise ValueError(
-                f"Expected `units` between 1 and {count}. "
-                f"Received: units={units}"
+                f"Expected `{name}` between 1 and {count}. "
+                f"Received: {name}={units}"
             )
         if wins is not None:
             return np.argsort(-np.asarray(wins), kind="stable")[:wanted]
@@ -170,13 +171,15 @@ def _choose_units(
         or not np.all((chosen >= 0) & (chosen < count))
     ):
         raise ValueError(
-            f"Expected `units` to be indices between 0 and {count - 1}. "
-            f"Received: units={chosen}"
+            f"Expected `{name}` to be indices between 0 and {count - 1}. "
+            f"Received: {name}={chosen}"
         )
     return chosen
 
 
-def _grid(count: int, rows: int | None, columns: int | None) -> tuple[int, int]:
+def tile(
+    count: int, rows: int | None = None, columns: int | None = None
+) -> tuple[int, int]:
     """Rows and columns for so many tiles, all of them full if possible."""
     if any(given is not None and given < 1 for given in (rows, columns)) or (
         rows and columns and rows * columns < count

@@ -7,7 +7,7 @@ from keras import ops
 
 import keras_hebbian as kh
 import oracles
-from keras_hebbian.layers import lateral_inhibition_sparse
+from keras_hebbian import _replicas
 
 NOTEBOOK = {
     "sparsity": 0.01,
@@ -196,7 +196,7 @@ def test_activity_is_an_average_over_ten_wins(float64, digits, update):
 
 
 def test_one_by_one_is_refused_on_several_replicas(monkeypatch, digits):
-    monkeypatch.setattr(lateral_inhibition_sparse, "replica_count", lambda: 2)
+    monkeypatch.setattr(_replicas, "replica_count", lambda: 2)
     with pytest.raises(ValueError, match=r"Expected `update='batch'`.* Rec"):
         learned(digits[:2], update="sequential")
 

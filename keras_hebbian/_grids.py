@@ -1,0 +1,126 @@
+"""Grids of units, on which neighbours learn together."""
+
+import dataclasses
+import functools
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_hebbian._arguments import Tensor, check_choice, check_integer
+
+TOPOLOGIES = ("rectangular", "hexagonal")
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Units in a row, or in rows and columns, of a map.
+
+    Unit `i * columns + j` has the place `(i, j)`. On a hexagonal grid the six
+    neighbours of a unit are at distance 1: columns are `sqrt(3) / 2` apart, and
+    every second one, the last among them, is shifted by half a unit.
+
+    Args:
+        shape: Integer, or a tuple of one or two: the number of units along
+            each axis.
+        topology: `"rectangular"` or `"hexagonal"`.
+        toroidal: Whether the last unit of an axis is next to the first.
+
+    Raises:
+        ValueError: If there is no such grid.
+    """
+
+    shape: tuple[int, ...]
+    topology: str = "rectangular"
+    toroidal: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _check_shape(self.shape))
+        object.__setattr__(self, "toroidal", bool(self.toroidal))
+        check_choice("topology", self.topology, TOPOLOGIES)
+        if self.topology == "hexagonal" and (
+            len(self.shape) < 2 or (self.toroidal and self.shape[1] % 2)
+        ):
+            raise ValueError(
+                "Expected `shape` to be (rows, columns) for a hexagonal grid, "
+                "with an even number of columns if it is toroidal. "
+                f"Received: shape={self.shape}, toroidal={self.toroidal}"
+            )
+
+    @property
+    def units(self) -> int:
+        """The number of units."""
+        return math.prod(self.shape)
+
+    @functools.cached_property
+    def places(self) -> list[np.ndarray]:
+        """The row and the column of each unit, `(units,)` each."""
+        places = np.indices(self.shape).reshape(len(self.shape), -1)
+        return list(places.astype("float64"))
+
+    @functools.cached_property
+    def coordinates(self) -> list[np.ndarray]:
+        """Where each unit lies along each axis, `(units,)` each."""
+        if self.topology == "rectangular":
+            return self.places
+        rows, columns = self.places
+        shifted = (self.shape[1] - 1 - columns) % 2 == 0
+        return [rows - 0.5 * shifted, columns * math.sqrt(0.75)]
+
+    @property
+    def lengths(self) -> list[float]:
+        """The length of each axis, in the unit of the coordinates."""
+        if self.topology == "rectangular":
+            return list(self.shape)
+        return [self.shape[0], self.shape[1] * math.sqrt(0.75)]
+
+    def apart(self, one: Tensor, other: Tensor, length: float) -> Tensor:
+        """The distance between two positions along an axis of this length."""
+        distance = abs(one - other)
+        if self.toroidal:
+            distance = length / 2 - abs(distance - length / 2)
+        return distance
+
+    def adjacent(self, distances: Sequence[Tensor]) -> Tensor:
+        """Whether units at these distances along each axis are neighbours.
+
+        A unit has up to eight neighbours on a rectangular grid and six on a
+        hexagonal one, and also counts as its own.
+        """
+        if self.topology == "rectangular":
+            near = [distance < 1.5 for distance in distances]
+            return functools.reduce(operator.and_, near)
+        return sum(distance * distance for distance in distances) < 1.5
+
+    def neighbors(self, unit: int) -> np.ndarray:
+        """The indices of the neighbours of a unit."""
+        axes = zip(self.coordinates, self.lengths, strict=True)
+        near = self.adjacent(
+            [self.apart(at[unit], at, length) for at, length in axes]
+        )
+        near[unit] = False
+        return np.flatnonzero(near)
+
+    def distance_map(self, kernel: np.ndarray) -> np.ndarray:
+        """The mean distance between the weights of each unit and those of its
+        neighbours, `(units,)`."""
+        means = np.zeros(self.units)
+        for unit in range(self.units):
+            near = self.neighbors(unit)
+            if near.size:
+                apart = kernel[:, near] - kernel[:, [unit]]
+                means[unit] = np.linalg.norm(apart, axis=0).mean()
+        return means
+
+
+def _check_shape(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, list | tuple):
+        shape = (shape,)
+    if not 1 <= len(shape) <= 2:
+        raise ValueError(
+            "Expected `shape` to be one or two numbers of units. "
+            f"Received: shape={shape!r}"
+        )
+    return tuple(check_integer("shape", size, minimum=1) for size in shape)

@@ -1,0 +1,214 @@
+"""Kohonen's self-organizing map, as pure functions.
+
+Symbols, all dimensionless, `b` a sample, `i` an input, `u`, `v` units:
+
+- `x[b, i]`: inputs, `(batch, inputs)`
+- `W[i, u]`: kernel, `(inputs, units)`
+- `d[b, u] = -||x[b] - W[:, u]||^2`: drives, by which the units compete,
+  `(batch, units)`
+- `v[b]`: winner of a sample, the unit with the largest drive, `(batch,)`
+- `h[b, u]`: neighbourhood, how much unit u learns where `v[b]` wins,
+  `(batch, units)`; 1 for the winner itself
+- `rate`: learning rate, per sample
+- `sigma`: radius of the neighbourhood, in units of the grid
+
+A grid is the attribute `grid` of a `keras_hebbian.SelfOrganizingMap`. It knows
+the place of each unit, its coordinates, and which units are neighbours.
+
+Reference:
+    Kohonen, "Self-organized formation of topologically correct feature maps",
+    Biological Cybernetics 43:59, 1982. Kohonen, "Essentials of the
+    self-organizing map", Neural Networks 37:52, 2013. Neighbourhoods and
+    measures are those of MiniSom 2.3, https://github.com/JustGlowing/minisom
+"""
+
+import functools
+import operator
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_hebbian._arguments import Tensor
+from keras_hebbian._backend import add_product, correlation, first_and_kth
+from keras_hebbian._grids import Grid
+from keras_hebbian.rules.competitive import TINY
+
+NEIGHBORHOODS = ("gaussian", "bubble")
+
+
+class Sums(NamedTuple):
+    """What a batch adds up to; those of its parts add up to the whole."""
+
+    inputs: Tensor  # sum_b h[b, u] x[b, i], (inputs, units)
+    shares: Tensor  # sum_b h[b, u], (units,)
+    stays: Tensor  # sum_b log(1 - rate h[b, u]), (units,)
+    distance: Tensor  # sum_b of the winner's distance, ()
+    samples: Tensor  # ()
+
+
+def drives(inputs: Tensor, kernel: Tensor, dtype: str | None = None) -> Tensor:
+    """`d[b, u] = -||x[b] - W[:, u]||^2`, `(..., units)`.
+
+    The squared distance is the sum of both squares minus twice the product,
+    which runs in `dtype`. Both are taken from the mean of all units, so that
+    little of the precision is lost where data lie far from 0.
+    """
+    dtype = dtype or kernel.dtype
+    center = ops.sum(kernel, axis=1) / kernel.shape[1]  # (inputs,)
+    inputs = inputs - center
+    kernel = kernel - center[:, None]
+    squares = ops.sum(inputs * inputs, axis=-1, keepdims=True)
+    squares = squares + ops.sum(kernel * kernel, axis=0)  # (..., units)
+    products = ops.cast(inputs, dtype) @ ops.cast(kernel, dtype)
+    return -ops.relu(squares - 2 * ops.cast(products, kernel.dtype))
+
+
+def neighborhood(
+    winners: Tensor, grid: Grid, kind: str, sigma: Tensor
+) -> Tensor:
+    """How much each unit learns where some units win, `(..., units)`.
+
+    `"gaussian"`: `exp(-r^2 / (2 sigma^2))` with the distance r on the grid.
+    `"bubble"`: 1 where rows and columns both differ by less than `sigma`,
+    else 0, on hexagonal grids as well.
+
+    Args:
+        winners: Indices of units, `(...)`.
+        grid: Grid of the units.
+        kind: `"gaussian"` or `"bubble"`.
+        sigma: Radius, a scalar tensor in the dtype of the result.
+    """
+    if kind == "bubble":
+        near = [
+            ops.cast(distance < sigma, sigma.dtype)
+            for distance in _distances(
+                winners, grid, grid.places, grid.shape, sigma.dtype
+            )
+        ]
+        return functools.reduce(operator.mul, near)
+    squares = sum(
+        distance * distance
+        for distance in _distances(
+            winners, grid, grid.coordinates, grid.lengths, sigma.dtype
+        )
+    )
+    return ops.exp(-squares / ops.clip(2 * sigma * sigma, TINY, float("inf")))
+
+
+def _distances(
+    winners: Tensor, grid: Grid, positions: list, lengths: list, dtype: str
+) -> list[Tensor]:
+    """Of the winners from all units along each axis, `(..., units)` each."""
+    distances = []
+    for each, length in zip(positions, lengths, strict=True):
+        each = ops.convert_to_tensor(each, dtype)
+        chosen = ops.take(each, winners, axis=0)[..., None]
+        distances.append(grid.apart(chosen, each, length))
+    return distances
+
+
+def distances_from(drives: Tensor, winners: Tensor) -> Tensor:
+    """How far each sample is from its winner, `(batch,)`."""
+    # Not the largest drive, which an empty batch does not have.
+    largest = ops.take_along_axis(drives, winners[:, None], axis=-1)
+    return ops.sqrt(-largest[:, 0])
+
+
+def sums(
+    inputs: Tensor,
+    drives: Tensor,
+    grid: Grid,
+    kind: str,
+    sigma: Tensor,
+    rate: Tensor,
+) -> Sums:
+    """What a batch adds up to, which `step` learns from."""
+    winners = ops.argmax(drives, axis=-1)
+    share = neighborhood(winners, grid, kind, sigma)  # (batch, units)
+    moved = ops.clip(rate * share, 0.0, 1.0)
+    distances = distances_from(drives, winners)
+    return Sums(
+        correlation(inputs, share),
+        ops.sum(share, axis=0),
+        ops.sum(ops.log1p(-moved), axis=0),
+        ops.sum(distances),
+        ops.cast(ops.shape(inputs)[0], drives.dtype),
+    )
+
+
+def step(kernel: Tensor, added: Sums) -> Tensor:
+    """The kernel after a batch.
+
+    ```
+    W[:, u] += a[u] * (sum_b h[b, u] x[b] / sum_b h[b, u] - W[:, u])
+    a[u]     = 1 - prod_b (1 - rate h[b, u])
+    ```
+
+    Each unit moves towards the mean of the samples, weighted by its
+    neighbourhood, as far as the samples would move it one after another.
+    """
+    stays = ops.exp(added.stays)
+    # Not `1 - stays`, which is 0 where a unit hardly moves.
+    moves = -ops.expm1(added.stays)
+    scale = moves / ops.clip(added.shares, TINY, float("inf"))
+    return add_product(stays * kernel, added.inputs, scale)
+
+
+def one_by_one(
+    inputs: Tensor,
+    kernel: Tensor,
+    grid: Grid,
+    kind: str,
+    sigma: Tensor,
+    rate: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The kernel after the samples of a batch, learned one after another.
+
+    ```
+    W[:, u] += rate * h[b, u] * (x[b] - W[:, u])
+    ```
+
+    Returns:
+        The kernel, and the sum of the winners' distances, a scalar.
+    """
+
+    def learn_sample(sample: Tensor, carried: tuple) -> tuple:
+        kernel, total = carried
+        apart = ops.take(inputs, sample, axis=0)[:, None] - kernel
+        squares = ops.sum(apart * apart, axis=0)  # (units,)
+        share = neighborhood(ops.argmin(squares), grid, kind, sigma)
+        total = total + ops.sqrt(ops.min(squares))
+        return kernel + rate * share * apart, total
+
+    none = ops.zeros((), kernel.dtype)
+    return ops.fori_loop(0, ops.shape(inputs)[0], learn_sample, (kernel, none))
+
+
+def quantization_error(drives: Tensor) -> Tensor:
+    """The mean distance of the samples from their winners, a scalar.
+
+    Args:
+        drives: `(samples, units)`.
+    """
+    distances = distances_from(drives, ops.argmax(drives, axis=-1))
+    return ops.sum(distances) / ops.cast(ops.shape(drives)[0], drives.dtype)
+
+
+def topographic_error(drives: Tensor, grid: Grid) -> Tensor:
+    """The share of samples whose two closest units are not neighbours.
+
+    Neighbours are the eight units around a unit of a rectangular grid and the
+    six around one of a hexagonal grid.
+
+    Args:
+        drives: `(samples, units)`.
+        grid: Grid of the units, two or more.
+    """
+    _, (best, second) = first_and_kth(drives, 2)
+    distances = []
+    for at, length in zip(grid.coordinates, grid.lengths, strict=True):
+        at = ops.convert_to_tensor(at, drives.dtype)
+        one, other = (ops.take(at, each, axis=0) for each in (best, second))
+        distances.append(grid.apart(one, other, length))
+    near = ops.cast(grid.adjacent(distances), drives.dtype)
+    return 1 - ops.sum(near) / ops.cast(ops.shape(near)[0], drives.dtype)
