@@ -114,6 +114,14 @@ def test_experiments(tmp_path, large_digits, script, rows):
         assert (tmp_path / "figures.png").stat().st_size > 1000
 
 
+def test_the_comparison_with_minisom(tmp_path, large_digits):
+    script = EXAMPLES.parent / "tests" / "benchmarks" / "self_organizing_map.py"
+    printed = run(tmp_path, script, large_digits, "--quick")
+    assert "quartiles: [" in printed
+    names = re.findall(r"^\| (MiniSom|this layer)", printed, re.MULTILINE)
+    assert names == ["MiniSom", "this layer"]
+
+
 @pytest.mark.parametrize(
     "name", ["results.md", "measurements.md", "performance.md"]
 )

@@ -7,9 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from keras_hebbian.plotting import (
     fit_image_shape,
+    plot_component_planes,
     plot_convergence,
     plot_history,
+    plot_hits,
     plot_inhibition,
+    plot_u_matrix,
     plot_weights,
 )
 
@@ -254,3 +257,103 @@ def test_figures_draw_without_pyplot(tmp_path):
     finally:
         if pyplot:
             sys.modules["matplotlib.pyplot"] = pyplot
+
+
+def cells(figure, panel=0):
+    """Of each unit of a map: centre, area, value, and colour."""
+    drawn = figure.axes[panel].collections[-1]
+    corners = [path.vertices[:-1] for path in drawn.get_paths()]
+    centers = np.array([each.mean(axis=0) for each in corners])
+    areas = []
+    for x, y in (each.T for each in corners):
+        doubled = x @ np.roll(y, -1) - y @ np.roll(x, -1)
+        areas.append(abs(doubled) / 2)
+    return centers, np.array(areas), drawn.get_array(), drawn.get_facecolor()
+
+
+def test_u_matrix_shows_the_mean_distance_of_neighbours():
+    # Neighbours differ by 1 in the first two rows, the third is 10 away.
+    kernel = np.array([[0.0, 1, 2, 1, 2, 3, 12, 12, 12]])
+    figure = plot_u_matrix(kernel, (3, 3))
+    centers, _, values, _ = cells(figure)
+    np.testing.assert_allclose(values[[0, 1, 7, 8]], [4 / 3, 1, 6, 19 / 3])
+    np.testing.assert_allclose(
+        centers, [(j, i) for i in range(3) for j in range(3)], atol=1e-9
+    )
+    top, bottom = figure.axes[0].get_ylim()[::-1]
+    assert top < bottom  # row 0 is at the top
+    # On a torus the first row has the third as its neighbour.
+    _, _, values, _ = cells(plot_u_matrix(kernel, (3, 3), toroidal=True))
+    assert values[0] == pytest.approx((1 + 2 + 1 + 2 + 3 + 3 * 12) / 8)
+
+
+def test_hexagons_touch_their_six_neighbours():
+    figure = plot_u_matrix(np.eye(2, 20), (4, 5), "hexagonal")
+    centers, areas, _, _ = cells(figure)
+    np.testing.assert_allclose(areas, np.sqrt(3) / 2)  # of width 1
+    apart = np.linalg.norm(centers[:, None] - centers, axis=-1)
+    closest = np.sort(apart, axis=1)[:, 1]
+    np.testing.assert_allclose(closest, 1)
+    assert np.isclose(apart, 1).sum(axis=1).max() == 6
+
+
+def test_component_planes_show_the_weights_of_an_input():
+    kernel = np.arange(12.0).reshape(2, 6) - 3
+    figure = plot_component_planes(
+        kernel, (2, 3), labels=["low", "high"], title="two"
+    )
+    low, high = (axes for axes in figure.axes if axes.get_title())
+    assert (low.get_title(), high.get_title()) == ("low", "high")
+    for axes, weights in ((low, kernel[0]), (high, kernel[1])):
+        np.testing.assert_array_equal(axes.collections[0].get_array(), weights)
+    assert low.collections[0].get_clim() == (-3, 3)
+    assert high.collections[0].get_clim() == (0, 8)
+
+
+def test_of_many_inputs_those_that_vary_most_are_planes():
+    kernel = np.zeros((50, 6))
+    kernel[np.arange(10, 30), 0] = 1
+    figure = plot_component_planes(kernel, 6)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == [f"input {index}" for index in range(10, 30)]
+    figure = plot_component_planes(kernel, 6, inputs=[7, 3])
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["input 7", "input 3"]
+
+
+@pytest.mark.parametrize("topology", ["rectangular", "hexagonal"])
+def test_hits_are_areas_and_classes_are_names(topology):
+    winners = [0, 0, 0, 0, 2, 5, 5]
+    classes = ["a", "a", "b", "a", "b", "c", "c"]
+    figure = plot_hits(winners, (2, 3), classes, topology)
+    centers, areas, _, colors = cells(figure)
+    shares = areas / areas.max()
+    np.testing.assert_allclose(shares, [1, 0, 0.25, 0, 0, 0.5], atol=1e-9)
+    texts = figure.axes[0].texts
+    assert [text.get_text() for text in texts] == ["a", "b", "c"]
+    for text, unit in zip(texts, (0, 2, 5), strict=True):
+        np.testing.assert_allclose(
+            text.get_position(), centers[unit], atol=1e-9
+        )
+    assert len({tuple(colors[unit]) for unit in (0, 2, 5)}) == 3
+    assert not plot_hits(winners, 6).axes[0].texts
+
+
+@pytest.mark.parametrize(
+    ("draw", "arguments", "message"),
+    [
+        (plot_u_matrix, (np.ones((2, 5)), (2, 3)), "2, 3"),
+        (plot_u_matrix, (np.ones(6), 6), "a kernel"),
+        (plot_u_matrix, (np.ones((2, 6)), (2, 3), "round"), "topology"),
+        (plot_component_planes, (np.ones((2, 6)), 6, 3), "`inputs` between"),
+        (plot_component_planes, (np.ones((2, 6)), 6, [2]), "`inputs` to be"),
+        (plot_component_planes, (np.ones((2, 6)), 6, 2, ["a"]), "a label"),
+        (plot_hits, ([0, 6], (2, 3)), "between 0 and 5"),
+        (plot_hits, ([0.0, 1.0], (2, 3)), "an integer"),
+        (plot_hits, ([], (2, 3)), "winners"),
+        (plot_hits, ([0, 1], (2, 3), ["a"]), "a class"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(draw, arguments, message):
+    with pytest.raises(ValueError, match=f"Expected .*{message}.*Received"):
+        draw(*arguments)

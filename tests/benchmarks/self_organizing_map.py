@@ -1,0 +1,140 @@
+"""Samples per second and errors of a map, compared with MiniSom.
+
+    KERAS_BACKEND=jax python tests/benchmarks/self_organizing_map.py
+
+A map of 20 x 20 units on MNIST, in batches of 100 on our side and one sample at
+a time in MiniSom, both with a radius of 10 that decays. They learn in turns:
+MiniSom from 1000 samples, then a `fit` of as many as take about the same time.
+The ratios of samples per second are those of neighbouring turns, their
+quartiles over all turns. Then both learn from 10,000 images, MiniSom from as
+many samples as in ten epochs, this layer in at most a tenth of that time, and
+the errors on these images are compared.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+from minisom import MiniSom
+
+import keras_hebbian as kh
+
+SHAPE = (20, 20)
+SIGMA = 10
+IMAGES = 10_000
+EPOCHS = 10
+BATCH_SIZE = 100
+
+
+def make_model(inputs: int) -> keras.Model:
+    """A map, compiled as each backend runs it fastest."""
+    by = keras.backend.backend()
+    layer = kh.SelfOrganizingMap(SHAPE, sigma=SIGMA)
+    model = kh.HebbianSequential([keras.Input((inputs,)), layer])
+    model.compile(
+        steps_per_execution=1 if by == "torch" else 20,
+        jit_compile=True if by == "tensorflow" else "auto",
+    )
+    return model
+
+
+def make_minisom(images: np.ndarray) -> MiniSom:
+    """MiniSom, which starts with some of the images."""
+    som = MiniSom(
+        *SHAPE,
+        images.shape[1],
+        sigma=SIGMA,
+        sigma_decay_function="linear_decay_to_one",
+        decay_function="linear_decay_to_zero",
+        random_seed=0,
+    )
+    som.random_weights_init(images)
+    return som
+
+
+def fit(model: keras.Model, images: np.ndarray, epochs: int) -> float:
+    """The seconds of a `fit`."""
+    start = time.perf_counter()
+    model.fit(
+        images,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    )
+    return time.perf_counter() - start
+
+
+def train(som: MiniSom, images: np.ndarray, samples: int) -> float:
+    """The seconds of MiniSom's training."""
+    start = time.perf_counter()
+    som.train(images, samples, random_order=True)
+    return time.perf_counter() - start
+
+
+def ratios(images: np.ndarray, turns: int, samples: int) -> np.ndarray:
+    """How many times more samples per second we learn from, in each turn."""
+    model, som = make_model(images.shape[1]), make_minisom(images)
+    fit(model, images, 1)  # compiles
+    found = []
+    for _ in range(turns):
+        theirs = samples / train(som, images, samples)
+        ours = len(images) / fit(model, images, 1)
+        found.append(ours / theirs)
+        print(f"{ours:,.0f} / {theirs:,.0f} samples/s: {found[-1]:.1f}")
+    return np.array(found)
+
+
+def errors(images: np.ndarray, epochs: int) -> None:
+    """Prints what both reach, we in a tenth of the time."""
+    som = make_minisom(images)
+    theirs = train(som, images, epochs * len(images))
+    keras.utils.set_random_seed(0)
+    model = make_model(images.shape[1])
+    fit(model, images, 1)  # compiles, and tells how long an epoch takes
+    seconds = fit(model, images, 1)
+    affordable = max(1, int(0.1 * theirs / seconds))
+    # Keeps what is compiled, and starts anew.
+    layer = model.layers[0]
+    layer.kernel.assign(keras.random.normal(layer.kernel.shape, 0.0, 0.05))
+    ours = fit(model, images, affordable)
+    outputs = model.predict(images, batch_size=1000, verbose=0)
+    print("\n| map | epochs | seconds | quantization | topographic | dead |")
+    print("|---|---|---|---|---|---|")
+    for name, count, took, each, hits in (
+        ("MiniSom", epochs, theirs, som, som.activation_response(images)),
+        (
+            f"this layer, {keras.backend.backend()}",
+            affordable,
+            ours,
+            layer,
+            np.bincount(outputs.argmax(axis=1), minlength=layer.units),
+        ),
+    ):
+        print(
+            f"| {name} | {count} | {took:.1f} "
+            f"| {each.quantization_error(images):.3f} "
+            f"| {each.topographic_error(images):.3f} "
+            f"| {np.mean(hits == 0):.3f} |"
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args(arguments)
+    (images, _), _ = kh.datasets.load_data(args.data)
+    images = images.reshape(len(images), -1)[: 500 if args.quick else IMAGES]
+    images = images.astype("float32")
+    turns = 2 if args.quick else args.turns
+    found = ratios(images, turns, samples=100 if args.quick else 1000)
+    quartiles = np.percentile(found, (25, 50, 75))
+    print("\nratio of samples per second, quartiles:", np.round(quartiles, 1))
+    errors(images, 1 if args.quick else EPOCHS)
+
+
+if __name__ == "__main__":
+    main()
