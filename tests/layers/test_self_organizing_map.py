@@ -9,7 +9,17 @@ import keras_hebbian as kh
 from keras_hebbian import _replicas
 
 SAMPLES = 500
-ASYMPTOTIC = keras.optimizers.schedules.InverseTimeDecay
+
+
+class AsymptoticDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """MiniSom's, and Keras's `InverseTimeDecay`, but in float64: that one is
+    float32 on TensorFlow."""
+
+    def __init__(self, initial, steps):
+        self.initial, self.steps = initial, steps
+
+    def __call__(self, step):
+        return self.initial / (1 + ops.cast(step, "float64") / (self.steps / 2))
 
 
 def kernel_of(layer):
@@ -45,9 +55,10 @@ def learned(inputs, shape=(3, 4), **arguments):
     return layer, before
 
 
+# Wider bubbles make units alike but for rounding, and any of them may win.
 KINDS = [
     ((5, 6), "rectangular", "gaussian", 2.5),
-    ((6, 5), "rectangular", "bubble", 3),
+    ((6, 5), "rectangular", "bubble", 2),
     ((5, 6), "hexagonal", "gaussian", 2.5),
     ((6, 5), "hexagonal", "gaussian", 1.5),
     ((5, 6), "hexagonal", "bubble", 2),
@@ -66,19 +77,19 @@ def test_sequential_is_minisom(
         shape,
         topology,
         neighborhood=neighborhood,
-        sigma=ASYMPTOTIC(sigma, batches / 2, 1.0),
-        learning_rate=ASYMPTOTIC(0.5, batches / 2, 1.0),
+        sigma=AsymptoticDecay(sigma, batches),
+        learning_rate=AsymptoticDecay(0.2, batches),
         update="sequential",
     )
     layer.build((None, 64))
-    som = as_minisom(layer, sigma=sigma, learning_rate=0.5)
+    som = as_minisom(layer, sigma=sigma, learning_rate=0.2)
     for number, image in enumerate(images):
         som.update(image, som.winner(image), number // batch, batches)
     before = kernel_of(layer)
     fit(layer, images, batch_size=batch, shuffle=False)
     after = kernel_of(layer)
     expected = som.get_weights().reshape(-1, 64).T
-    assert np.abs(expected - before).max() > 0.5
+    assert np.abs(expected - before).max() > 0.3
     np.testing.assert_allclose(after, expected, rtol=0, atol=1e-9)
     assert int(layer.iterations) == batches
 
@@ -100,8 +111,8 @@ def test_batches_of_one_sample_are_the_training_of_minisom(
     images = digits[:SAMPLES].astype("float64")
     layer = kh.SelfOrganizingMap(
         (5, 6),
-        sigma=ASYMPTOTIC(2.0, SAMPLES / 2, 1.0),
-        learning_rate=ASYMPTOTIC(0.5, SAMPLES / 2, 1.0),
+        sigma=AsymptoticDecay(2.0, SAMPLES),
+        learning_rate=AsymptoticDecay(0.5, SAMPLES),
         update=update,
     )
     layer.build((None, 64))
@@ -335,7 +346,7 @@ def test_config_keeps_everything():
         "topology": "hexagonal",
         "toroidal": True,
         "neighborhood": "bubble",
-        "sigma": ASYMPTOTIC(3.0, 10, 1.0),
+        "sigma": keras.optimizers.schedules.InverseTimeDecay(3.0, 10, 1.0),
         "learning_rate": 0.25,
         "update": "sequential",
         "kernel_initializer": "ones",
