@@ -35,6 +35,20 @@ def first_and_kth(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return _ends(ranked, k), _ends(places, k)
 
 
+def first(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest value of each row, and its place, of equal ones the first.
+
+    `(rows, columns)` to the values and the places, both `(rows,)`. Elsewhere
+    than on torch `argmax` takes twice as long.
+    """
+    if keras.backend.backend() == "torch":
+        return tuple(values.max(dim=-1))
+    columns = values.shape[-1]
+    largest = ops.max(values, axis=-1, keepdims=True)
+    places = ops.where(values == largest, ops.arange(columns), columns - 1)
+    return largest[:, 0], ops.min(places, axis=-1)
+
+
 def _group_size(columns: int, k: int) -> int:
     """How many values to group: of 1 to the best size the largest that fits."""
     if keras.backend.backend() == "torch" or columns < _GROUPED_FROM:

@@ -110,3 +110,30 @@ def test_one_branch_is_taken(first, expected, compiled):
 
         taken = tf.function(taken)
     assert float(taken(ops.convert_to_tensor(first))) == expected
+
+
+@given(st.integers(1, 9), st.integers(0, 3), st.integers(0, 99))
+def test_first_is_the_first_of_the_largest(columns, distinct, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, distinct + 1, (5, columns)).astype("float32")
+    largest, places = numpy_of(_backend.first(ops.convert_to_tensor(values)))
+    np.testing.assert_array_equal(largest, values.max(axis=1))
+    np.testing.assert_array_equal(places, values.argmax(axis=1))
+
+
+def test_first_stays_within_the_row_where_nothing_can_be_compared():
+    values = ops.convert_to_tensor(np.full((2, 3), np.nan, "float32"))
+    largest, places = numpy_of(_backend.first(values))
+    assert not np.isfinite(largest).any()
+    assert ((places >= 0) & (places < 3)).all()
+
+
+def test_correlation_is_a_product():
+    rng = np.random.default_rng(0)
+    one, other = rng.random((7, 3)), rng.random((7, 5))
+    found = _backend.correlation(
+        ops.convert_to_tensor(one), ops.convert_to_tensor(other)
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), one.T @ other, rtol=1e-5
+    )

@@ -29,7 +29,12 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import add_product, correlation, first_and_kth
+from keras_hebbian._backend import (
+    add_product,
+    correlation,
+    first,
+    first_and_kth,
+)
 from keras_hebbian._grids import Grid
 from keras_hebbian.rules.competitive import TINY
 
@@ -107,13 +112,6 @@ def _distances(
     return distances
 
 
-def distances_from(drives: Tensor, winners: Tensor) -> Tensor:
-    """How far each sample is from its winner, `(batch,)`."""
-    # Not the largest drive, which an empty batch does not have.
-    largest = ops.take_along_axis(drives, winners[:, None], axis=-1)
-    return ops.sqrt(-largest[:, 0])
-
-
 def sums(
     inputs: Tensor,
     drives: Tensor,
@@ -123,15 +121,14 @@ def sums(
     rate: Tensor,
 ) -> Sums:
     """What a batch adds up to, which `step` learns from."""
-    winners = ops.argmax(drives, axis=-1)
+    largest, winners = first(drives)
     share = neighborhood(winners, grid, kind, sigma)  # (batch, units)
     moved = ops.clip(rate * share, 0.0, 1.0)
-    distances = distances_from(drives, winners)
     return Sums(
         correlation(inputs, share),
         ops.sum(share, axis=0),
         ops.sum(ops.log1p(-moved), axis=0),
-        ops.sum(distances),
+        ops.sum(ops.sqrt(-largest)),
         ops.cast(ops.shape(inputs)[0], drives.dtype),
     )
 
@@ -190,8 +187,9 @@ def quantization_error(drives: Tensor) -> Tensor:
     Args:
         drives: `(samples, units)`.
     """
-    distances = distances_from(drives, ops.argmax(drives, axis=-1))
-    return ops.sum(distances) / ops.cast(ops.shape(drives)[0], drives.dtype)
+    largest, _ = first(drives)
+    samples = ops.cast(ops.shape(drives)[0], drives.dtype)
+    return ops.sum(ops.sqrt(-largest)) / samples
 
 
 def topographic_error(drives: Tensor, grid: Grid) -> Tensor:
