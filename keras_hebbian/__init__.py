@@ -34,6 +34,7 @@ from keras_hebbian.layers import (
 )
 from keras_hebbian.losses import PowerLoss
 from keras_hebbian.models import HebbianModel, HebbianSequential
+from keras_hebbian.sklearn import SKLearnTransformer
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ __all__ = [
     "PowerLoss",
     "Rate",
     "RectifiedPower",
+    "SKLearnTransformer",
     "SelfOrganizingMap",
     "SkippedBatches",
     "SoftHebb",

@@ -11,7 +11,7 @@ CLASSES = [value for value in vars(kh).values() if inspect.isclass(value)]
 
 
 def test_every_public_name_is_in_its_own_module_too():
-    modules = (kh.layers, kh.losses, kh.models, kh.callbacks)
+    modules = (kh.layers, kh.losses, kh.models, kh.callbacks, kh.sklearn)
     for public in CLASSES:
         (home,) = [
             m for m in modules if public.__module__.startswith(m.__name__)

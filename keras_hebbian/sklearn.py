@@ -1,0 +1,266 @@
+"""Local layers in the pipelines and searches of scikit-learn."""
+
+import copy
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_hebbian._arguments import check_integer
+from keras_hebbian.callbacks.linear_rate_decay import LinearRateDecay
+from keras_hebbian.layers.local_layers import local_layers
+from keras_hebbian.models import HebbianSequential
+
+try:
+    from sklearn import base
+    from sklearn.utils.validation import (
+        check_is_fitted,
+        check_random_state,
+        validate_data,
+    )
+
+    _BASES: tuple[type, ...] = (
+        base.ClassNamePrefixFeaturesOutMixin,
+        base.TransformerMixin,
+        base.BaseEstimator,
+    )
+except ImportError:  # said by the constructor
+    _BASES = ()
+
+
+class SKLearnTransformer(*_BASES):
+    """A scikit-learn transformer whose features are learned by a local layer.
+
+    `fit` learns from the rows of `X`, without labels, and `transform` returns
+    the outputs of the layer. It works wherever a scikit-learn transformer does,
+    such as in a `Pipeline` or a `GridSearchCV`, which sets the arguments of the
+    layer by their own names.
+
+    Every `fit` makes a new layer and takes `epochs` passes over the samples, in
+    which by default all rates decay to 0. `partial_fit` takes one more pass
+    with the same layer. To the callbacks the n-th pass is epoch n of `epochs`,
+    so the decay goes on where it was. After the last of `epochs` it goes on as
+    `initial / n` instead of reaching 0.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> pipeline = make_pipeline(
+    ...     MinMaxScaler(),
+    ...     kh.SKLearnTransformer(kh.HebbianCompetitive, units=4, epochs=2),
+    ... )
+    >>> pipeline.fit_transform(np.random.rand(20, 6)).shape
+    (20, 4)
+    >>> pipeline = pipeline.set_params(sklearntransformer__units=5)
+    >>> pipeline.fit_transform(np.random.rand(20, 6)).shape
+    (20, 5)
+
+    Args:
+        model: A class of layers, or a function that returns a layer or an
+            uncompiled model; it is called with `**kwargs`. Or a layer or model,
+            of which every `fit` makes a new one by its configuration. Rows of
+            `X` are its inputs.
+        epochs: Integer >= 1, number of passes of a `fit` over the samples.
+            Defaults to `20`.
+        batch_size: Integer >= 1, number of samples in a step. Defaults to `32`.
+        shuffle: Whether each pass takes the samples in a new order. Defaults to
+            `True`.
+        callbacks: List of `keras.callbacks.Callback` for every `fit` and
+            `partial_fit`, which get copies. Defaults to `None`, which is
+            `[LinearRateDecay()]`.
+        verbose: What `fit` prints, as in `keras.Model.fit`. Defaults to `0`.
+        random_state: Integer, or a `numpy.random.RandomState`, which gives one:
+            the seed that `keras.utils.set_random_seed` is called with whenever
+            a new layer is made. Defaults to `None`, which leaves the state of
+            all generators as it is.
+        **kwargs: Arguments of `model`, such as `units`. `get_params` and
+            `set_params` know them too.
+
+    Attributes:
+        model_: The `HebbianSequential` that learned.
+        history_: Dict of the logs of the latest `fit` or `partial_fit`.
+        n_iter_: Integer, number of passes so far.
+        n_features_in_: Integer, number of columns of `X`.
+        feature_names_in_: Names of the columns, if `X` has names.
+
+    Raises:
+        ImportError: If scikit-learn 1.6 or later is not installed.
+        ValueError: In `fit`, if an argument is out of range, if `model` is or
+            makes anything but a layer or a model without a loss, or if `X` is
+            not a 2-D array of finite numbers; in `transform` and `partial_fit`,
+            if `X` has another number of columns.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        epochs: int = 20,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        callbacks: list[keras.callbacks.Callback] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if not _BASES:
+            raise ImportError(
+                "SKLearnTransformer needs scikit-learn >= 1.6: "
+                "`pip install scikit-learn`"
+            )
+        self.model = model
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+        self._arguments = kwargs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments of the transformer and those given for `model`."""
+        return {**super().get_params(deep), **self._arguments}
+
+    def set_params(self, **params: Any) -> "SKLearnTransformer":
+        """Sets arguments of the transformer, and any others for `model`."""
+        own = self._get_param_names()
+        super().set_params(**{x: params[x] for x in params if x in own})
+        others = {x: params[x] for x in params if x not in own}
+        self._arguments = {**self._arguments, **others}
+        return self
+
+    def fit(self, X: Any, y: Any = None) -> "SKLearnTransformer":
+        """Makes a new layer, which learns from `X` in `epochs` passes.
+
+        Args:
+            X: Array `(samples, inputs)`.
+            y: Ignored.
+
+        Returns:
+            The transformer itself.
+        """
+        X = self._samples(X, reset=True)
+        self._build(X.shape[1])
+        return self._learn(X, self.epochs)
+
+    def partial_fit(self, X: Any, y: Any = None) -> "SKLearnTransformer":
+        """Learns from `X` in one more pass, in a first one with a new layer.
+
+        Args:
+            X: Array `(samples, inputs)`, of any number of samples.
+            y: Ignored.
+
+        Returns:
+            The transformer itself.
+        """
+        first = not hasattr(self, "model_")
+        X = self._samples(X, reset=first)
+        if first:
+            self._build(X.shape[1])
+        stop = keras.callbacks.LambdaCallback(on_epoch_end=self._stop)
+        return self._learn(X, max(self.epochs, self.n_iter_ + 1), stop)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The outputs of the layer.
+
+        Args:
+            X: Array `(samples, inputs)`.
+
+        Returns:
+            Array `(samples, outputs)`; outputs of more axes, such as those of a
+            convolution, are flattened.
+        """
+        check_is_fitted(self, "model_")
+        X = validate_data(self, X, dtype=keras.config.floatx(), reset=False)
+        outputs = self.model_.predict(X, verbose=0)
+        outputs = outputs.reshape(len(outputs), -1)
+        return outputs.astype(keras.config.floatx(), copy=False)
+
+    def _samples(self, X: Any, reset: bool) -> np.ndarray:
+        """Samples that the layer can learn from, as an array of floats."""
+        return validate_data(
+            self,
+            X,
+            dtype=keras.config.floatx(),
+            ensure_non_negative=self._non_negative,
+            reset=reset,
+        )
+
+    def _build(self, inputs: int) -> None:
+        """Sets what a new layer is and has learned."""
+        for name in ("epochs", "batch_size"):
+            check_integer(name, getattr(self, name), minimum=1)
+        if self.random_state is not None:
+            generator = check_random_state(self.random_state)
+            keras.utils.set_random_seed(generator.randint(2**31))
+        model = HebbianSequential([keras.Input((inputs,)), self._make()])
+        if not local_layers(model):
+            raise ValueError(
+                "Expected `model` to have a layer that learns locally. "
+                f"Received: model={self.model!r}"
+            )
+        model.compile()
+        self.model_ = model
+        self.n_iter_ = 0
+
+    def _make(self) -> keras.Layer:
+        model = self.model
+        if isinstance(model, keras.Layer) and not self._arguments:
+            model = type(model).from_config(model.get_config())
+        elif callable(model) and not isinstance(model, keras.Layer):
+            model = model(**self._arguments)
+        else:
+            raise ValueError(
+                "Expected `model` to be a class of layers or a function if "
+                f"arguments are given for it, {sorted(self._arguments)}, "
+                f"otherwise also a layer or model. Received: model={model!r}"
+            )
+        loss = getattr(model, "loss", None)
+        if not isinstance(model, keras.Layer) or loss is not None:
+            raise ValueError(
+                "Expected `model` to be or to return a layer, or a model that "
+                "was not compiled with a loss, as there are no labels. "
+                f"Received: {model!r} with loss={loss!r}"
+            )
+        return model
+
+    def _learn(
+        self, X: np.ndarray, epochs: int, *callbacks: keras.callbacks.Callback
+    ) -> "SKLearnTransformer":
+        given = self.callbacks
+        if given is None:
+            given = [LinearRateDecay()]
+        history = self.model_.fit(
+            X,
+            batch_size=self.batch_size,
+            epochs=epochs,
+            initial_epoch=self.n_iter_,
+            shuffle=self.shuffle,
+            callbacks=[*copy.deepcopy(given), *callbacks],
+            verbose=self.verbose,
+        )
+        self.n_iter_ += len(history.epoch)
+        self.history_ = history.history
+        return self
+
+    def _stop(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model_.stop_training = True
+
+    @property
+    def _non_negative(self) -> bool:
+        return getattr(self.model, "non_negative_inputs", False)
+
+    @property
+    def _n_features_out(self) -> int:
+        """For `get_feature_names_out` of scikit-learn."""
+        return math.prod(self.model_.output_shape[1:])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = self.random_state is None
+        tags.input_tags.positive_only = self._non_negative
+        tags.transformer_tags.preserves_dtype = []
+        return tags
