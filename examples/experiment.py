@@ -208,7 +208,7 @@ def fit(
     model: keras.Model,
     loss: str | keras.losses.Loss,
     train: Split,
-    test: Split,
+    test: Split | None,
     epochs: int,
     rate: float,
     batch_size: int = 100,
@@ -216,7 +216,7 @@ def fit(
 ) -> dict[str, list[float]]:
     """Trains with Adam, whose rate falls to 0; the curves of the training.
 
-    The test images are followed, and nothing is chosen by them.
+    The test images, if given, are followed, and nothing is chosen by them.
     """
     steps = epochs * math.ceil(len(train[0]) / batch_size)
     on_torch = keras.backend.backend() == "torch"  # which runs single steps

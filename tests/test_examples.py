@@ -84,6 +84,7 @@ def test_gallery(tmp_path, large_digits):
                 keras.backend.backend() != "tensorflow", reason="no LiteRT"
             ),
         ),
+        ("examples/few_labels.py", 9),
         ("tests/benchmarks/guards.py", 2),
         ("tests/benchmarks/mixed_precision.py", 3),
         ("tests/benchmarks/step.py", 14),

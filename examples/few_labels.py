@@ -1,0 +1,233 @@
+"""Features learned without labels, read out with few labels.
+
+    python examples/few_labels.py
+
+All training images are there, but only some have a label: 1, 5 or 10 of each
+class, 1, 5 or 10 % of the images, or all. Features are learned once from all
+images, without labels, and for each number of labels a logistic regression
+reads them out. Baselines are the same readout of the pixels, of principal
+components and of random units, and networks of the same size trained by
+backpropagation on the labelled images alone. Each seed draws other labels.
+
+Before the readout all features are centred and brought to a mean squared norm
+of 1, by the mean and the norms of all training images. Its arguments are the
+same for all features and all numbers of labels. They and the powers of
+`Triangle` were chosen among three and two values on the last 10,000 training
+images of MNIST.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+
+import experiment
+import keras_hebbian as kh
+
+# Of each class if >= 1, otherwise a share of the images.
+LABELS = {
+    "1 a class": 1,
+    "5 a class": 5,
+    "10 a class": 10,
+    "1 %": 0.01,
+    "5 %": 0.05,
+    "10 %": 0.1,
+    "all": math.inf,
+}
+INVERSE_REGULARIZATION = 10.0
+
+# Rows of train and test images, or of their features.
+Rows = tuple[np.ndarray, np.ndarray]
+# Places of the labelled images, by the name of the column.
+Draws = dict[str, np.ndarray]
+
+
+def draw(labels: np.ndarray) -> Draws:
+    """Random images of each class to be labelled; more include fewer."""
+    generator = np.random.default_rng(random.getrandbits(32))
+    order = generator.permutation(len(labels))
+    by_class = [order[labels[order] == x] for x in np.unique(labels)]
+    draws = {}
+    for name, count in LABELS.items():
+        if count < 1:
+            count = max(1, round(count * len(labels) / len(by_class)))
+        count = min(count, len(labels))
+        draws[name] = np.concatenate([places[:count] for places in by_class])
+    return draws
+
+
+def read_out(
+    features: Rows, labels: tuple[np.ndarray, np.ndarray], draws: Draws
+) -> dict[str, float]:
+    """Test accuracy of a logistic regression for each number of labels."""
+    mean = features[0].mean(axis=0)
+    scale = np.sqrt(np.mean(np.sum((features[0] - mean) ** 2, axis=1)))
+    train, test = ((each - mean) / scale for each in features)
+    accuracies = {}
+    for name, places in draws.items():
+        model = LogisticRegression(
+            C=INVERSE_REGULARIZATION, max_iter=1000, tol=1e-3
+        )
+        model.fit(train[places], labels[0][places])
+        accuracies[name] = model.score(test, labels[1])
+    return accuracies
+
+
+def features(layers: list[keras.Layer], images: Rows, epochs: int) -> Rows:
+    """Outputs of layers that learned from the training images.
+
+    With 0 epochs they stay as they start.
+    """
+    inputs = keras.Input(images[0].shape[1:])
+    model = kh.HebbianSequential([inputs, *layers, keras.layers.Flatten()])
+    on_torch = keras.backend.backend() == "torch"  # which runs single steps
+    model.compile(steps_per_execution=1 if on_torch else 20)
+    if epochs:
+        model.fit(
+            images[0],
+            batch_size=100,
+            epochs=epochs,
+            callbacks=[kh.LinearRateDecay()],
+            verbose=2,
+        )
+    train, test = (
+        model.predict(each, batch_size=1000, verbose=0) for each in images
+    )
+    return train, test
+
+
+def competing(units: int) -> list[keras.Layer]:
+    """A dense layer of competing units."""
+    return [kh.HebbianCompetitive(units), kh.Triangle(2)]
+
+
+def soft(units: int) -> list[keras.Layer]:
+    """A dense layer of softly competing units."""
+    layer = kh.SoftHebb(
+        units,
+        temperature=1 / 12,
+        anti_hebbian=False,
+        kernel_initializer=keras.initializers.RandomUniform(0, 2),
+    )
+    return [layer, kh.Triangle(2)]
+
+
+def soft_convolution(units: int, shape: tuple[int, ...]) -> list[keras.Layer]:
+    """A convolution of softly competing units, pooled to 4 x 4 places."""
+    return [
+        keras.layers.Reshape(shape),
+        keras.layers.BatchNormalization(center=False, scale=False),
+        kh.Convolution(kh.SoftHebb(units), kernel_size=5, positions=16),
+        kh.Triangle(),
+        keras.layers.AveragePooling2D((shape[0] - 4) // 4),
+    ]
+
+
+def convolution(units: int, shape: tuple[int, ...]) -> list[keras.Layer]:
+    """The same size of a convolution, to be trained by backpropagation."""
+    return [
+        keras.layers.Reshape(shape),
+        keras.layers.Conv2D(units, 5, activation="relu"),
+        keras.layers.AveragePooling2D((shape[0] - 4) // 4),
+    ]
+
+
+def backpropagation(
+    layers: list[keras.Layer],
+    train: experiment.Split,
+    test: experiment.Split,
+    draws: Draws,
+    passes: int,
+    images: int,
+) -> dict[str, float]:
+    """Test accuracy of a network for each number of labels, from scratch.
+
+    It sees `passes * images` images, if need be the same ones again, and more
+    if more are labelled.
+    """
+    first = keras.Sequential([keras.Input(train[0].shape[1:]), *layers])
+    accuracies = {}
+    for name, places in draws.items():
+        model = keras.Sequential(
+            [
+                keras.models.clone_model(first),  # with weights of its own
+                keras.layers.Flatten(),
+                keras.layers.Dense(10, activation="softmax"),
+            ]
+        )
+        repeated = np.tile(places, math.ceil(images / len(places)))
+        experiment.fit(
+            model,
+            "sparse_categorical_crossentropy",
+            (train[0][repeated], train[1][repeated]),
+            None,
+            passes,
+            rate=1e-3,
+        )
+        accuracies[name] = experiment.accuracy(model, test)
+    return accuracies
+
+
+def curves(accuracies: dict[str, dict[str, float]]) -> Figure:
+    """Accuracy for each number of labels, with the labels of the last seed"""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, row in accuracies.items():
+        axes.plot(list(row), list(row.values()), marker="o", label=name)
+    axes.set_xlabel("labelled images")
+    axes.set_ylabel("accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def compare(
+    train: experiment.Split, test: experiment.Split, quick: bool
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Name and accuracies of everything that is compared."""
+    units, maps, epochs, passes = (20, 8, 1, 1) if quick else (500, 64, 3, 5)
+    at_least = 500 if quick else 10_000
+    images, labels = zip(train, test, strict=True)
+    size = kh.plotting.fit_image_shape(images[0].shape[1])
+    shape = size if len(size) == 3 else (*size, 1)
+    draws = draw(train[1])
+    learned = {
+        "competing units": (competing(units), epochs),
+        "soft competition": (soft(units), epochs),
+        "random units": (competing(units), 0),
+        "soft competition, convolution": (soft_convolution(maps, shape), 1),
+        "random convolution": (soft_convolution(maps, shape), 0),
+    }
+    for name, (layers, count) in learned.items():
+        outputs = features(layers, images, count)
+        yield name, read_out(outputs, labels, draws)
+    yield "pixels", read_out(images, labels, draws)
+    components = PCA(min(100, units)).fit(images[0])
+    outputs = tuple(map(components.transform, images))
+    yield "principal components", read_out(outputs, labels, draws)
+    trained = {
+        "backpropagation": [keras.layers.Dense(units, activation="relu")],
+        "backpropagation, convolution": convolution(maps, shape),
+    }
+    for name, layers in trained.items():
+        yield (
+            name,
+            backpropagation(layers, train, test, draws, passes, at_least),
+        )
+
+
+def run(
+    train: experiment.Split, test: experiment.Split, quick: bool
+) -> experiment.Rows:
+    """The experiment for one seed."""
+    for name, accuracies in compare(train, test, quick):
+        yield name, accuracies, accuracies
+
+
+if __name__ == "__main__":
+    experiment.main(run, __doc__, "mnist", {}, draw=curves)
