@@ -24,6 +24,7 @@ from sklearn import datasets
 from sklearn.cluster import KMeans
 from sklearn.model_selection import train_test_split
 
+import experiment
 import keras_hebbian as kh
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
@@ -191,7 +192,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="the small sets of scikit-learn only; writes no file by default",
+        help="the small sets of scikit-learn only. Its figures are not the "
+        "results; by default it writes none of them to a file",
     )
     parser.add_argument("--output", type=pathlib.Path)
     args = parser.parse_args(arguments)
@@ -238,6 +240,8 @@ def main(arguments: list[str] | None = None) -> None:
             output.write_text(json.dumps(results, indent=2) + "\n")
             output.with_suffix(".md").write_text(table(results))
     print(f"\n{table(results)}")
+    if args.quick:
+        print(experiment.QUICK)
 
 
 if __name__ == "__main__":

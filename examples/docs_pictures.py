@@ -41,6 +41,14 @@ def normal(scale: float) -> dict[str, Any]:
     return {"kernel_initializer": initializer}
 
 
+SOFT = {  # for images without negative pixels
+    "temperature": 1 / 12,
+    "anti_hebbian": False,
+    "kernel_initializer": keras.initializers.RandomUniform(0.0, 2.0, seed=1),
+}
+
+CENTRED = {"temperature": 0.3}  # for images with both signs
+
 # What each picture varies: the title and the changed arguments of its panels.
 Panels = dict[str, dict[str, Any]]
 COMPETING_PICTURES: dict[str, Panels] = {
@@ -56,6 +64,30 @@ COMPETING_PICTURES: dict[str, Panels] = {
     },
     "rate": {
         f"rate = {x}": {"learning_rate": x} for x in (0.0005, 0.01, 0.0625, 1)
+    },
+}
+SOFT_PICTURES: dict[str, Panels] = {
+    "temperature": {
+        f"temperature = {x}": {"temperature": x} for x in (0.01, 0.1, 0.5, 2.0)
+    },
+    "soft_rate": {
+        f"learning_rate = {x}": {"learning_rate": x}
+        for x in (0.0005, 0.005, 0.045, 1.0)
+    },
+    "rate_exponent": {
+        f"rate_exponent = {x}": {"rate_exponent": x}
+        for x in (0.0, 0.5, 1.0, 2.0)
+    },
+}
+CENTRED_PICTURES: dict[str, Panels] = {
+    "radius": {f"radius = {x}": {"radius": x} for x in (0.1, 2.0, 25.0, 200.0)},
+    "anti_hebbian": {
+        f"anti_hebbian = {on},\ntemperature = {x}": {
+            "anti_hebbian": on,
+            "temperature": x,
+        }
+        for x in (0.1, 0.5)
+        for on in (False, True)
     },
 }
 SPARSE_PICTURES: dict[str, Panels] = {
@@ -131,8 +163,8 @@ def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
             layer.topographic_error(images),
         )
         return "{}\nerrors {:.2f}, {:.0%}".format(dead, *errors)
-    norms = competitive.norms(layer.kernel, layer.p)
-    norms = keras.ops.convert_to_numpy(norms)
+    p = getattr(layer, "p", 2)
+    norms = keras.ops.convert_to_numpy(competitive.norms(layer.kernel, p))
     return f"{dead}\np-norms {norms.min():.2g} to {norms.max():.2g}"
 
 
@@ -196,6 +228,8 @@ def main(arguments: list[str] | None = None) -> None:
         name: (make, given, panels)
         for make, given, pictures in (
             (kh.HebbianCompetitive, {}, COMPETING_PICTURES),
+            (kh.SoftHebb, SOFT, SOFT_PICTURES),
+            (kh.SoftHebb, CENTRED, CENTRED_PICTURES),
             (experiment.sparse_units, SPARSE, SPARSE_PICTURES),
             (kh.HebbianPCA, {}, PCA_PICTURES),
             (square_map, {}, MAP_PICTURES),
@@ -210,7 +244,11 @@ def main(arguments: list[str] | None = None) -> None:
     images = images.reshape(len(images), -1)
     for name in args.only or drawn_by:
         make, given, panels = drawn_by[name]
-        shown = prepared(images) if name in SPARSE_PICTURES else images
+        shown = images
+        if name in SPARSE_PICTURES:
+            shown = prepared(images)
+        elif name in CENTRED_PICTURES:
+            shown = images - images.mean(axis=0)
         drawn = picture(make, given, panels, (shown, labels), args.epochs)
         draw(drawn, args.output / f"{name}.png")
 

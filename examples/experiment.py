@@ -21,6 +21,7 @@ import keras_hebbian as kh
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
+QUICK = "These figures of a short run (--quick) are not the results."
 
 Split = tuple[np.ndarray, np.ndarray]
 # An accuracy, or several by the names of their columns.
@@ -105,7 +106,8 @@ def main(
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a short run, to see that it works; writes no file by default",
+        help="a short run, to see that it works. Its figures are not the "
+        "results; by default it writes none of them to a file",
     )
     parser.add_argument(
         "--output",
@@ -175,6 +177,8 @@ def main(
                 draw(drawn).savefig(output.with_suffix(".png"), dpi=100)
     count = f"{len(test[0])} test images"
     print(f"\n{table(results['rows'], reported, count)}\n")
+    if args.quick:
+        print(QUICK)
     if output is not None:
         print(f"Figures: {output}")
         if draw is not None:

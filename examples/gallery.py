@@ -6,7 +6,7 @@
 Competing units, units with lateral inhibition and self-organizing maps learn
 without labels and are monitored while they do. A readout on competing units,
 trained by backpropagation, is then compared with a network of the same size
-trained by backpropagation alone.
+trained by backpropagation alone. Two rules learn filters from photographs.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import numpy as np
 from sklearn.datasets import load_wine
 
 import experiment
+import first_look
 import keras_hebbian as kh
 import quickstart
 from keras_hebbian.rules import competitive
@@ -223,6 +224,15 @@ def from_quickstart(output: pathlib.Path) -> None:
         shutil.copy(made / "few" / "weights.gif", output / "quickstart.gif")
 
 
+def from_first_look(output: pathlib.Path, epochs: int | None) -> None:
+    """The filters that two rules learn from photographs."""
+    with tempfile.TemporaryDirectory() as directory:
+        shorter = [] if epochs is None else [f"--epochs={epochs}"]
+        first_look.main(["--output", directory, *shorter])
+        for path in pathlib.Path(directory).glob("*.png"):
+            shutil.copy(path, output / f"filters_{path.name}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """All pictures, with the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -257,6 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     for name, figure in figures.items():
         figure.savefig(args.output / f"{name}.png")
+    from_first_look(args.output, args.epochs)
     print(f"Pictures: {args.output}/")
 
 

@@ -32,6 +32,7 @@ from keras_hebbian.layers import (
     Triangle,
     WinnerClassifier,
 )
+from keras_hebbian.layerwise import fit_layerwise
 from keras_hebbian.losses import PowerLoss
 from keras_hebbian.models import HebbianModel, HebbianSequential
 from keras_hebbian.sklearn import SKLearnTransformer
@@ -64,6 +65,7 @@ __all__ = [
     "datasets",
     "export",
     "export_learner",
+    "fit_layerwise",
     "layers",
     "losses",
     "models",

@@ -1,11 +1,13 @@
 """Trains with backups, and dies in the middle of an epoch.
 
-    python tests/interrupted.py FOLDER EPOCH|whole
+    python tests/interrupted.py FOLDER EPOCH|whole [LAYER]
 
-With `whole` it lives: ends the training, does it all once more without any
-interruption, and writes the weights of both.
+With the number of a layer it trains layer by layer, and dies while that layer
+learns, or after its last epoch. With `whole` it lives: ends the training, does
+it all once more without any interruption, and writes the weights of both.
 """
 
+import functools
 import os
 import pathlib
 import signal
@@ -17,7 +19,8 @@ import numpy as np
 import keras_hebbian as kh
 
 IMAGES = np.random.default_rng(0).random((36, 6), dtype="float32")
-EPOCHS, BATCH = 3, 8
+EPOCHS = 3
+SETTINGS = {"batch_size": 8, "shuffle": False, "verbose": 0}
 
 
 class Dies(keras.callbacks.Callback):
@@ -30,6 +33,10 @@ class Dies(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.now == self.epoch and batch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_end(self, logs=None):
+        if self.epoch == EPOCHS:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -48,16 +55,39 @@ def make_model():
     return model
 
 
-def fit(*callbacks):
+def fit(backup_dir=None, dies=()):
     model = make_model()
-    model.fit(
+    callbacks = [*dies, kh.LinearRateDecay()]
+    if backup_dir is not None:
+        backup = keras.callbacks.BackupAndRestore(
+            backup_dir, double_checkpoint=True
+        )
+        callbacks = [backup, *callbacks]
+    model.fit(IMAGES, epochs=EPOCHS, callbacks=callbacks, **SETTINGS)
+    return weights_of(model)
+
+
+def fit_layerwise(place, backup_dir=None, dies=()):
+    model = make_model()
+
+    def callbacks(layer, x):
+        used = list(dies) if layer is model.layers[place] else []
+        if layer.decayable_rates():
+            used.append(kh.LinearRateDecay())
+        return used
+
+    kh.fit_layerwise(
+        model,
         IMAGES,
-        batch_size=BATCH,
         epochs=EPOCHS,
-        shuffle=False,
-        callbacks=[*callbacks, kh.LinearRateDecay()],
-        verbose=0,
+        callbacks=callbacks,
+        backup_dir=backup_dir,
+        **SETTINGS,
     )
+    return weights_of(model)
+
+
+def weights_of(model):
     return {
         f"{place}_{weight.name}": keras.ops.convert_to_numpy(weight)
         for place, layer in enumerate(model.layers)
@@ -65,15 +95,16 @@ def fit(*callbacks):
     }
 
 
-def main(folder, epoch):
-    backup = keras.callbacks.BackupAndRestore(
-        folder / "backup", double_checkpoint=True
-    )
+def main(folder, epoch, layer=None):
+    train = fit
+    if layer is not None:
+        train = functools.partial(fit_layerwise, int(layer))
+    backup_dir = str(folder / "backup")
     if epoch != "whole":
-        fit(backup, Dies(int(epoch)))
+        train(backup_dir, [Dies(int(epoch))])
         sys.exit("Expected to be dead by now.")
-    np.savez(folder / "resumed.npz", **fit(backup))
-    np.savez(folder / "whole.npz", **fit())
+    np.savez(folder / "resumed.npz", **train(backup_dir))
+    np.savez(folder / "whole.npz", **train())
 
 
 if __name__ == "__main__":

@@ -43,6 +43,16 @@ def test_quickstart(tmp_path):
         assert (tmp_path / "quickstart" / name).stat().st_size > 1000
 
 
+def test_first_look(tmp_path):
+    printed = run(tmp_path, "first_look.py", "--epochs=2", "--units=16")
+    for line, name in zip(
+        printed.splitlines()[1:], ["competing", "soft"], strict=True
+    ):
+        entropy = float(re.search(r"win_entropy ([\d.]+)", line)[1])
+        assert 0.5 < entropy <= 1
+        assert (tmp_path / "first_look" / f"{name}.png").stat().st_size > 1000
+
+
 @pytest.fixture
 def large_digits(tmp_path, digits, digit_labels):
     """A file of 24 x 24 digits."""
@@ -105,6 +115,7 @@ def test_experiments(tmp_path, large_digits, script, rows):
     assert results["seeds"] == [3]
     assert len(results["rows"]) == rows
     table = [line for line in printed.splitlines() if line.startswith("| ")]
+    assert "not the results" in printed
     assert len(table) == 2 + rows + len(results["reported"])
     for name, row in results["rows"].items():
         (line,) = (line for line in table if line.startswith(f"| {name} |"))

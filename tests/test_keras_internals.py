@@ -37,7 +37,7 @@ def test_nested_layers_are_found():
     inner = keras.Sequential([keras.Input((6,)), Wrapped()])
     model = keras.Sequential([keras.Input((6,)), inner])
     assert local_layers(model) == [inner.layers[0].units], (
-        "`Layer._flatten_layers(include_self=False)` no longer lists all "
+        "`Layer._flatten_layers()` no longer lists all "
         "layers inside a layer; `local_layers` in layers/local_learning.py "
         "relies on it."
     )

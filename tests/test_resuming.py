@@ -18,17 +18,30 @@ def start(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_killed_in_every_epoch_and_resumed(tmp_path):
-    """A process is killed in each epoch; the last one ends the training."""
-    for epoch in range(EPOCHS):
-        killed = start(tmp_path, epoch)
+def check(folder, kills, *layer):
+    """The last process ends the training that each of the others began."""
+    for kill in kills:
+        killed = start(folder, *kill)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    last = start(tmp_path, "whole")
+    last = start(folder, "whole", *layer)
     assert last.returncode == 0, last.stderr
-    resumed = np.load(tmp_path / "resumed.npz")
-    whole = np.load(tmp_path / "whole.npz")
-    assert resumed["0_iterations"] == EPOCHS * 5
-    assert resumed["1_skipped"] == 0
+    resumed = np.load(folder / "resumed.npz")
+    whole = np.load(folder / "whole.npz")
     for name in whole:
         np.testing.assert_array_equal(resumed[name], whole[name], name)
+    assert resumed["0_iterations"] == EPOCHS * 5
+    assert resumed["1_skipped"] == 0
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+
+
+@posix
+def test_killed_in_every_epoch_and_resumed(tmp_path):
+    check(tmp_path, [(epoch,) for epoch in range(EPOCHS)])
+
+
+@posix
+def test_killed_between_and_inside_layers_and_resumed(tmp_path):
+    """After the last epoch of the first layer, in the second of the third."""
+    check(tmp_path, [(EPOCHS, 0), (1, 2)], 0)

@@ -9,9 +9,9 @@ import keras
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
-def local_layers(model: keras.Model) -> list[LocalLearningLayer]:
-    """All local layers of a model, nested ones too, each once."""
-    layers = model._flatten_layers(include_self=False)
+def local_layers(model: keras.Layer) -> list[LocalLearningLayer]:
+    """All local layers of a model or layer, nested ones too, each once."""
+    layers = model._flatten_layers()
     local = (x for x in layers if isinstance(x, LocalLearningLayer))
     return list(dict.fromkeys(local))
 

@@ -1,0 +1,226 @@
+"""Greedy training: the local layers of a model, one after another."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+
+from keras_hebbian._arguments import check_integer
+from keras_hebbian.layers.local_layers import local_layers
+from keras_hebbian.models import HebbianSequential
+
+# Of a layer and of what it will learn from, to the callbacks of its `fit`.
+MakeCallbacks = Callable[[keras.Layer, Any], Iterable[keras.callbacks.Callback]]
+
+
+def fit_layerwise(
+    model: keras.Sequential,
+    x: Any,
+    batch_size: int | None = None,
+    epochs: int | Iterable[int] = 1,
+    verbose: str | int = "auto",
+    callbacks: Iterable[keras.callbacks.Callback] | MakeCallbacks | None = None,
+    shuffle: bool = True,
+    steps_per_epoch: int | None = None,
+    backup_dir: str | None = None,
+) -> list[keras.callbacks.History]:
+    """Trains the local layers of a model greedily, one after another.
+
+    Each layer gets a `fit` of its own, together with the layers between it and
+    the local layer before, such as a `BatchNormalization` that learns its
+    statistics. All layers further below run as at inference and stay as they
+    are. Layers above the last local layer are not trained, nor are local layers
+    that are not `trainable`.
+
+    An array runs through each layer only once: the outputs of a trained layer,
+    kept in memory, are what the next one learns from. A data set or generator
+    runs through all layers below again in each epoch, and nothing is kept.
+
+    The settings `steps_per_execution`, `run_eagerly` and `jit_compile` are
+    those of the model, which need not be compiled.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_hebbian as kh
+    >>> model = kh.HebbianSequential(
+    ...     [
+    ...         keras.Input((6,)),
+    ...         kh.HebbianCompetitive(5),
+    ...         keras.layers.UnitNormalization(),
+    ...         kh.HebbianCompetitive(4),
+    ...     ]
+    ... )
+    >>> histories = kh.fit_layerwise(
+    ...     model,
+    ...     np.random.rand(20, 6),
+    ...     epochs=[3, 2],
+    ...     callbacks=[kh.LinearRateDecay()],
+    ...     verbose=0,
+    ... )
+    >>> [len(history.epoch) for history in histories]
+    [3, 2]
+
+    Args:
+        model: `keras.Sequential` or `HebbianSequential`. A nested model in it
+            counts as one layer.
+        x: What `fit` takes: an array, or a data set or generator of batches.
+            With a data set the model must be built, for example with a
+            `keras.Input`; a generator must not end before the last layer.
+        batch_size: Integer, samples in a batch of an array. Defaults to
+            `None`, which is 32.
+        epochs: Integer >= 1, or a list of integers, one for each layer that
+            learns. Defaults to `1`.
+        verbose: As in `fit`. Defaults to `"auto"`, a progress bar.
+        callbacks: List of callbacks that are part of the `fit` of each layer,
+            one after another: `LinearRateDecay()` decays the rates of each
+            layer over its own epochs. Or a function `(layer, x)` that returns
+            such a list, where `x` is what the layer will learn from: an array
+            of outputs of the layer below, or the given data set. Defaults to
+            `None`.
+        shuffle: Whether to shuffle an array before each epoch. Defaults to
+            `True`.
+        steps_per_epoch: Integer, batches in an epoch. Defaults to `None`, all.
+        backup_dir: Folder for backups after each epoch, deleted at the end.
+            Call the function again with the same arguments, in a new process,
+            to resume a training run that was interrupted. Defaults to `None`,
+            no backups.
+
+    Returns:
+        List of `keras.callbacks.History`, one for each layer that learned.
+
+    Raises:
+        ValueError: If `model` is not a `keras.Sequential`, has no local layer
+            that is trainable, or must be built; if `epochs` has another number
+            of entries; or if the callbacks contain a `BackupAndRestore`, which
+            `backup_dir` replaces.
+
+    Reference:
+        Bengio, Lamblin, Popovici and Larochelle, "Greedy layer-wise training
+        of deep networks", NeurIPS 2006, for layers with a local objective.
+    """
+    is_array = hasattr(x, "shape")
+    _check(model, is_array, callbacks)
+    if not model.built:
+        model.build((None, *x.shape[1:]))
+    stages = list(_stages(model.layers))
+    counts = _each(epochs, len(stages))
+    histories, backups, done = [], [], 0
+    for count, (start, stop) in zip(counts, stages, strict=True):
+        below = model.layers[done:start]
+        if is_array and below:
+            features = keras.Sequential([_input(below), *below])
+            x = features.predict(x, batch_size, verbose=0)
+            below, done = [], start
+        stage = _stage(model, below, model.layers[start:stop])
+        used = callbacks
+        if callable(callbacks):
+            used = callbacks(model.layers[stop - 1], x)
+        used = keras.tree.flatten(used or [])
+        if backup_dir is not None:
+            backups.append(_backup(f"{backup_dir}/{len(backups)}"))
+            used = [backups[-1], *used]
+        history = stage.fit(
+            x,
+            batch_size=batch_size,
+            epochs=count,
+            verbose=verbose,
+            callbacks=used,
+            shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
+        )
+        histories.append(history)
+        if backups:  # the layer is finished, even if it was stopped early
+            backups[-1].on_epoch_end(count - 1)
+    for backup in backups:
+        backup.delete_checkpoint = True
+        backup.on_train_end()
+    return histories
+
+
+def _check(model: Any, is_array: bool, callbacks: Any) -> None:
+    if not isinstance(model, keras.Sequential):
+        raise ValueError(
+            "Expected `model` to be a `keras.Sequential`, whose layers have an "
+            f"order. Received: model={model!r}"
+        )
+    if not model.built and not is_array:
+        raise ValueError(
+            "Expected a model that was built, for example with a "
+            f"`keras.Input`, for a data set. Received: {model.name}"
+        )
+    if not any(_learns(layer) for layer in model.layers):
+        raise ValueError(
+            "Expected a model with a local layer that is `trainable`. "
+            f"Received: {model.name} with the layers "
+            f"{[layer.name for layer in model.layers]}"
+        )
+    backups = keras.callbacks.BackupAndRestore
+    given = [] if callable(callbacks) else keras.tree.flatten(callbacks)
+    if any(isinstance(each, backups) for each in given):
+        raise ValueError(
+            "Expected `backup_dir` for backups of all layers. "
+            "Received: the callback `BackupAndRestore`"
+        )
+
+
+def _learns(layer: keras.Layer) -> bool:
+    return any(each.trainable for each in local_layers(layer))
+
+
+def _stages(layers: list[keras.Layer]) -> Iterator[tuple[int, int]]:
+    """Where the layers that learn together start and stop."""
+    start = 0
+    for stop, layer in enumerate(layers, 1):
+        if _learns(layer):
+            yield start, stop
+        if local_layers(layer):
+            start = stop
+
+
+def _each(epochs: int | Iterable[int], count: int) -> list[int]:
+    given = list(epochs) if isinstance(epochs, Iterable) else [epochs] * count
+    if len(given) != count:
+        raise ValueError(
+            f"Expected `epochs` for each of {count} local layers. "
+            f"Received: epochs={epochs}"
+        )
+    return [check_integer("epochs", each, minimum=1) for each in given]
+
+
+def _input(layers: list[keras.Layer]) -> Any:
+    """The input of a model of some layers of a model that was built."""
+    expected = layers[0].input
+    return keras.Input(batch_shape=expected.shape, dtype=expected.dtype)
+
+
+def _stage(
+    model: keras.Sequential, below: list[keras.Layer], layers: list[keras.Layer]
+) -> HebbianSequential:
+    """A model in which some layers learn from the outputs of those below.
+
+    Callbacks and logs know nothing of the layers below, as with an array.
+    """
+    frozen = []
+    if below:
+        features = keras.Sequential([_input(below), *below])
+        frozen = [
+            keras.layers.Lambda(
+                lambda inputs: features(inputs, training=False), autocast=False
+            )
+        ]
+    stage = HebbianSequential([_input(below or layers), *frozen, *layers])
+    stage.compile(
+        steps_per_execution=model.steps_per_execution,
+        run_eagerly=model.run_eagerly,
+        jit_compile=model.jit_compile,
+    )
+    return stage
+
+
+def _backup(folder: str) -> keras.callbacks.BackupAndRestore:
+    """Backups that stay where they are until all layers are finished."""
+    return keras.callbacks.BackupAndRestore(
+        folder, double_checkpoint=True, delete_checkpoint=False
+    )

@@ -1,0 +1,207 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_hebbian as kh
+from test_models import SOURCES, as_arrays, kernel_of
+
+EPOCHS = [2, 3]
+
+
+def make_model():
+    """Two local layers, with what learns or draws between them."""
+    keras.utils.set_random_seed(3)
+    return kh.HebbianSequential(
+        [
+            keras.Input((64,)),
+            kh.HebbianCompetitive(12, name="lower"),
+            keras.layers.BatchNormalization(center=False, scale=False),
+            keras.layers.Dropout(0.2, seed=1),
+            kh.SoftHebb(8, name="upper"),
+            keras.layers.BatchNormalization(center=False, scale=False),
+        ]
+    )
+
+
+def fit(model, source, **given):
+    given = {"epochs": EPOCHS, "shuffle": False, "verbose": 0, **given}
+    return kh.fit_layerwise(model, **source, **given)
+
+
+def by_hand(model, images):
+    """As a user would train the layers without the function."""
+    lower, *between, upper, _ = model.layers
+    for layers, epochs in zip(
+        [[lower], [*between, upper]], EPOCHS, strict=True
+    ):
+        stage = kh.HebbianSequential([keras.Input(images.shape[1:]), *layers])
+        stage.compile()
+        stage.fit(
+            images,
+            batch_size=20,
+            epochs=epochs,
+            shuffle=False,
+            callbacks=[kh.LinearRateDecay()],
+            verbose=0,
+        )
+        images = stage.predict(images, batch_size=20, verbose=0)
+
+
+def endless(images):
+    while True:
+        for start in range(0, len(images), 20):
+            yield (images[start : start + 20],)
+
+
+def as_endless_generator(images):
+    return {"x": endless(images), "steps_per_epoch": 5}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [x for x in SOURCES if x.__name__ != "as_generator"]
+    + [as_endless_generator],
+)
+def test_equals_training_by_hand(digits, source):
+    images = digits[:100]
+    expected, model = make_model(), make_model()
+    by_hand(expected, images)
+    fit(model, source(images), callbacks=[kh.LinearRateDecay()])
+    for weight, its in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(weight),
+            keras.ops.convert_to_numpy(its),
+            rtol=1e-5,
+            atol=1e-6,
+            err_msg=weight.path,
+        )
+
+
+@pytest.mark.parametrize("source", [as_arrays, as_endless_generator])
+def test_each_layer_has_its_history_and_its_decay(digits, source):
+    model = make_model()
+    lower, upper = fit(
+        model, source(digits[:100]), callbacks=[kh.LinearRateDecay()]
+    )
+    rates = {epochs: 1 - np.arange(epochs) / epochs for epochs in EPOCHS}
+    for history, epochs, name in ((lower, 2, "lower"), (upper, 3, "upper")):
+        start = float(model.get_layer(name).learning_rate)
+        np.testing.assert_allclose(
+            history.history["local_learning_rate"],
+            start * rates[epochs],
+            rtol=1e-6,
+        )
+        assert "norm_distance" in history.history
+    assert [int(model.get_layer(x).iterations) for x in ("lower", "upper")] == [
+        10,
+        15,
+    ]
+
+
+def test_frozen_layers_are_only_run_through(digits):
+    model = make_model()
+    model.get_layer("lower").trainable = False
+    model.layers[1].trainable = False
+    before = kernel_of(model.get_layer("lower"))
+    expected = keras.Sequential(model.layers[:1])
+    seen = []
+
+    def callbacks(layer, x):
+        seen.append((layer.name, x))
+        return [kh.LearningMonitor(x)]
+
+    (history,) = fit(
+        model, as_arrays(digits[:100]), epochs=2, callbacks=callbacks
+    )
+    ((name, x),) = seen
+    assert name == "upper"
+    assert "dead" in history.history
+    np.testing.assert_allclose(
+        x, expected.predict(digits[:100], verbose=0), rtol=1e-5
+    )
+    np.testing.assert_array_equal(kernel_of(model.get_layer("lower")), before)
+    assert [layer.trainable for layer in model.layers] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_a_model_without_shape_is_built_by_an_array(digits):
+    model = kh.HebbianSequential(
+        [
+            kh.Convolution(kh.SoftHebb(4), 3),
+            kh.Triangle(),
+            keras.Sequential(
+                [keras.layers.Flatten(), kh.HebbianCompetitive(5)]
+            ),
+        ]
+    )
+    images = digits[:40].reshape(-1, 8, 8, 1)
+    histories = kh.fit_layerwise(model, images, verbose=0)
+    assert len(histories) == 2
+    assert model.predict(images, verbose=0).shape == (40, 5)
+
+
+class Stops(keras.callbacks.Callback):
+    """Ends the first layer after an epoch, and breaks off the second."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.layer.name == "lower":
+            self.model.stop_training = True
+        elif epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_layer_that_was_stopped_early_is_not_trained_again(digits, tmp_path):
+    source, folder = as_arrays(digits[:100]), str(tmp_path / "backup")
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            make_model(),
+            source,
+            callbacks=lambda layer, x: [Stops(layer)],
+            backup_dir=folder,
+        )
+    model = make_model()
+    lower, upper = fit(model, source, backup_dir=folder)
+    assert (lower.epoch, upper.epoch) == ([], [2])
+    assert int(model.get_layer("lower").iterations) == 5
+    assert not list((tmp_path / "backup").glob("*"))
+
+
+def unbuilt():
+    return kh.HebbianSequential([kh.HebbianCompetitive(4)])
+
+
+def frozen():
+    model = make_model()
+    model.trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "given", "message"),
+    [
+        (lambda: kh.HebbianCompetitive(4), as_arrays, {}, "Sequential"),
+        (frozen, as_arrays, {}, "local layer that is `trainable`"),
+        (unbuilt, as_endless_generator, {}, "was built"),
+        (make_model, as_arrays, {"epochs": [1]}, "each of 2 local layers"),
+        (make_model, as_arrays, {"epochs": [1, 0]}, "`epochs` to be an int"),
+        (make_model, as_arrays, {"epochs": 1.5}, "`epochs` to be an int"),
+        (
+            make_model,
+            as_arrays,
+            {"callbacks": [keras.callbacks.BackupAndRestore("backup")]},
+            "`backup_dir`",
+        ),
+    ],
+)
+def test_bad_input(digits, make, source, given, message):
+    with pytest.raises(ValueError, match=f"Expected .*{message}.* Received:"):
+        fit(make(), source(digits[:40]), **given)
