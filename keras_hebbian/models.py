@@ -332,7 +332,7 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     history and, at the end of an epoch, the progress bar show what the local
     layers report; with several of them each name starts with the layer's own.
     `evaluate` returns the compiled metrics, and without any what the local
-    layers report.
+    layers report. `fit_layerwise` trains the local layers one after another.
 
     Example:
 
