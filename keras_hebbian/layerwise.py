@@ -98,7 +98,7 @@ def fit_layerwise(
 
     Reference:
         Bengio, Lamblin, Popovici and Larochelle, "Greedy layer-wise training
-        of deep networks", NeurIPS 2006, for layers with a local objective.
+        of deep networks", NeurIPS 2006.
     """
     is_array = hasattr(x, "shape")
     _check(model, is_array, callbacks)
