@@ -12,8 +12,6 @@ import sys
 
 import numpy as np
 
-sys.modules["keras"] = sys.modules["keras_hebbian"] = None  # not to be had
-
 
 class TensorFlow:
     def __init__(self, path):
@@ -135,4 +133,5 @@ def main(folder, format, part):
 
 
 if __name__ == "__main__":
+    sys.modules["keras"] = sys.modules["keras_hebbian"] = None  # not to be had
     main(*sys.argv[1:])
