@@ -44,9 +44,11 @@ def first(values: Tensor) -> tuple[Tensor, Tensor]:
     if keras.backend.backend() == "torch":
         return tuple(values.max(dim=-1))
     columns = values.shape[-1]
-    largest = ops.max(values, axis=-1, keepdims=True)
+    # Without `initial` Keras refuses a batch without samples.
+    least = -float("inf")
+    largest = ops.max(values, axis=-1, keepdims=True, initial=least)
     places = ops.where(values == largest, ops.arange(columns), columns - 1)
-    return largest[:, 0], ops.min(places, axis=-1)
+    return largest[:, 0], ops.min(places, axis=-1, initial=columns - 1)
 
 
 def _group_size(columns: int, k: int) -> int:
