@@ -193,7 +193,6 @@ def test_arguments_of_the_layer_are_parameters():
         ({"model": keras.layers.Dense}, "Dense"),
         ({"model": convolution, "loss": "mse"}, "loss='mse'"),
     ],
-    ids=str,
 )
 def test_bad_arguments(given, received):
     transformer = competing().set_params(**given)
