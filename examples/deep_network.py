@@ -121,6 +121,10 @@ def compare(
     epochs: int,
 ) -> experiment.Rows:
     """Each depth of a network that learned, and the network at random."""
+    train, test = (
+        (x if x.ndim == 4 else x[..., None], labels)
+        for x, labels in (train, test)
+    )
     model = learned(blocks, train[0])
     for count in range(len(blocks), 0, -1):
         features = first_blocks(model, count)

@@ -33,7 +33,6 @@ def run(
 ) -> experiment.Rows:
     """The experiment for one seed."""
     network, epochs = (blocks(4), 1) if quick else (blocks(), 30)
-    train, test = ((x[..., None], labels) for x, labels in (train, test))
     yield from deep_network.compare(network, train, test, epochs)
 
 

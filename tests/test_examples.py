@@ -95,6 +95,9 @@ def test_gallery(tmp_path, large_digits):
             ),
         ),
         ("examples/few_labels.py", 9),
+        ("examples/mnist_deep.py", 3),
+        ("examples/cifar10_deep.py", 4),
+        ("tests/benchmarks/convolution.py", 3),
         ("tests/benchmarks/guards.py", 2),
         ("tests/benchmarks/mixed_precision.py", 3),
         ("tests/benchmarks/step.py", 14),
@@ -132,6 +135,25 @@ def test_the_comparison_with_minisom(tmp_path, large_digits):
     assert "quartiles: [" in printed
     names = re.findall(r"^\| (MiniSom|this layer)", printed, re.MULTILINE)
     assert names == ["MiniSom", "this layer"]
+
+
+def test_an_experiment_keeps_the_seeds_that_it_has(tmp_path, large_digits):
+    file = tmp_path / "figures.json"
+
+    def results(*arguments):
+        script = EXAMPLES / "mnist_competitive.py"
+        output = f"--output={file.name}"
+        run(tmp_path, script, large_digits, "--quick", output, *arguments)
+        return json.loads(file.read_text())
+
+    first = results("--seeds=3", "--validation")
+    assert first["test_images"] == 143  # a tenth of 1437
+    both = results("--seeds", "4", "3", "--validation", "--resume")
+    assert both["seeds"] == [3, 4]
+    for name, row in both["rows"].items():
+        for column, values in row.items():
+            assert values[:1] == first["rows"][name][column]
+            assert len(values) == 2
 
 
 @pytest.mark.parametrize(
