@@ -1,9 +1,9 @@
 """Learns the same data on one device and on several replicas, and compares.
 
-    python tests/replicated.py REPLICAS KIND
+    python tests/replicated.py REPLICAS KIND ...
 
 Runs in a process of its own, because a backend fixes its devices at start.
-Prints the largest difference between the weights.
+Prints the largest difference between the weights of each kind of layer.
 """
 
 import os
@@ -86,49 +86,46 @@ def fit(model, kind):
     return flat(model.get_weights())
 
 
-def on_tensorflow(replicas, kind):
+def on_tensorflow(replicas, kinds):
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
-    single = fit(make_model(kind), kind)
     devices = [f"CPU:{i}" for i in range(replicas)]
-    with tf.distribute.MirroredStrategy(devices).scope():
-        model = make_model(kind)
-    fit(model, kind)
-    weights = [weight.value.values for weight in model.weights]
-    return single, [flat(replica) for replica in zip(*weights, strict=True)]
+    strategy = tf.distribute.MirroredStrategy(devices)
+    for kind in kinds:
+        with strategy.scope():
+            model = make_model(kind)
+        fit(model, kind)
+        weights = [weight.value.values for weight in model.weights]
+        yield kind, map(flat, zip(*weights, strict=True))
 
 
-def on_jax(replicas, kind):
-    os.environ["XLA_FLAGS"] = (
-        f"--xla_force_host_platform_device_count={replicas}"
-    )
-    os.environ["JAX_ENABLE_X64"] = "1"
+def on_jax(replicas, kinds):
     import keras
 
-    single = fit(make_model(kind), kind)
     distribution = keras.distribution.DataParallel()
     assert distribution.device_mesh.devices.size == replicas
-    keras.distribution.set_distribution(distribution)
-    return single, [fit(make_model(kind), kind)]
+    for kind in kinds:
+        with distribution.scope():
+            yield kind, [fit(make_model(kind), kind)]
 
 
-def on_torch(replicas, kind):
+def on_torch(replicas, kinds):
     import torch
 
-    single = fit(make_model(kind), kind)
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(
-            rank_on_torch, (folder, replicas, kind), replicas
+            rank_on_torch, (folder, replicas, kinds), replicas
         )
-        ranks = [np.load(f"{folder}/{rank}.npy") for rank in range(replicas)]
-    return single, ranks
+        for kind in kinds:
+            files = (f"{folder}/{kind}{rank}.npy" for rank in range(replicas))
+            yield kind, map(np.load, files)
 
 
-def rank_on_torch(rank, folder, replicas, kind):
+def rank_on_torch(rank, folder, replicas, kinds):
     import torch
 
     torch.distributed.init_process_group(
@@ -137,17 +134,24 @@ def rank_on_torch(rank, folder, replicas, kind):
         rank=rank,
         world_size=replicas,
     )
-    layer = make_model(kind).layers[0]
-    for step in range(STEPS):
-        batch = images(kind)[BATCH * step : BATCH * (step + 1)]
-        layer(np.array_split(batch, replicas)[rank], training=True)
-    np.save(f"{folder}/{rank}.npy", flat(layer.get_weights()))
+    for kind in kinds:
+        layer = make_model(kind).layers[0]
+        for step in range(STEPS):
+            batch = images(kind)[BATCH * step : BATCH * (step + 1)]
+            layer(np.array_split(batch, replicas)[rank], training=True)
+        np.save(f"{folder}/{kind}{rank}.npy", flat(layer.get_weights()))
     torch.distributed.barrier()  # nobody leaves while others still talk
     torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    run = {"tensorflow": on_tensorflow, "jax": on_jax, "torch": on_torch}
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    single, replicas = run[backend](int(sys.argv[1]), sys.argv[2])
-    print(max(np.abs(single - replica).max() for replica in replicas))
+    replicas, kinds = int(sys.argv[1]), sys.argv[2:]
+    if backend == "jax":
+        devices = f"--xla_force_host_platform_device_count={replicas}"
+        os.environ["XLA_FLAGS"] = devices
+        os.environ["JAX_ENABLE_X64"] = "1"
+    run = {"tensorflow": on_tensorflow, "jax": on_jax, "torch": on_torch}
+    for kind, learned in run[backend](replicas, kinds):
+        single = fit(make_model(kind), kind)
+        print(kind, max(np.abs(single - each).max() for each in learned))
