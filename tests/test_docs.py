@@ -5,11 +5,13 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 import unittest
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import keras
+import numpy as np
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
@@ -18,6 +20,7 @@ import keras_hebbian as kh
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
 MARKDOWN = Sybil([PythonCodeBlockParser(), SkipParser()])
 WITH_CODE = [
     page for page in sorted(DOCS.rglob("*.md")) if "```py" in page.read_text()
@@ -29,8 +32,12 @@ WITH_CODE = [
     "page", WITH_CODE, ids=lambda page: str(page.relative_to(DOCS))
 )
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    """From top to bottom, as a reader would copy it, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    run_code_of(page)
+
+
+def run_code_of(page):
+    """From top to bottom, as a reader would copy it."""
     policy = keras.config.dtype_policy()
     try:
         for example in MARKDOWN.parse(page).examples():
@@ -40,6 +47,57 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
                 continue
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def test_the_code_of_the_readme_does_what_it_says(
+    tmp_path, monkeypatch, capsys
+):
+    """Draws the animation, prints its number and exports the features."""
+    monkeypatch.chdir(tmp_path)
+    run_code_of(README)
+    (said,) = re.findall(r"print\(.*\)  # ([\d.]+)%", README.read_text())
+    (printed,) = re.findall(r"([\d.]+)% of 360", capsys.readouterr().out)
+    assert float(printed) == pytest.approx(float(said), abs=2)  # per backend
+    assert (tmp_path / "weights" / "weights.gif").stat().st_size > 1000
+    if keras.backend.backend() != "torch":
+        import tensorflow as tf
+
+        features = tf.saved_model.load("features").serve(np.ones((5, 8, 8)))
+        assert features.shape == (5, 100)
+
+
+def test_the_badges_of_the_readme_are_true():
+    badges = unquote(" ".join(re.findall(r"badge/(\S+)\)", README.read_text())))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    python = project["requires-python"].removeprefix(">=")
+    keras_versions = re.search(
+        r"Works with Keras (\S+ to \d+\.\d+)",
+        (ROOT / "CHANGELOG.md").read_text(),
+    )[1]
+    assert f"python-{python}+-" in badges
+    assert f"keras-{keras_versions}-" in badges
+    assert f"license-{project['license'].replace('-', '--')}-" in badges
+
+
+LINKED = sorted(set(re.findall(r"\]\(([^:)#]+\.md)\b", README.read_text())))
+ONLY_MKDOCS = {
+    "front matter": r"\A---$",
+    "a tab": r'^=== "',
+    "an admonition": r"^(!!!|\?\?\?) ",
+    "a snippet": r"--8<--",
+    "attributes": r"\)\{",
+    "mkdocstrings": r"^::: ",
+}
+
+
+@pytest.mark.parametrize("page", LINKED)
+def test_github_renders_the_pages_that_the_readme_links_to(page):
+    text = (ROOT / page).read_text()
+    assert not [
+        name
+        for name, pattern in ONLY_MKDOCS.items()
+        if re.search(pattern, text, re.MULTILINE)
+    ]
 
 
 def found_public():
