@@ -1,4 +1,4 @@
-"""Writes the pages of results, measurements and speed from measured figures.
+"""Writes the pages of results and benchmarks from measured figures.
 
     python examples/results_page.py
 
@@ -9,7 +9,10 @@ docs/results/, the words their docstrings.
 import ast
 import json
 import pathlib
+import statistics
 import sys
+
+from matplotlib.figure import Figure
 
 import experiment
 
@@ -18,14 +21,78 @@ import throughput
 
 DOCS = experiment.ROOT / "docs"
 BENCHMARKS = DOCS / "results" / "benchmarks"
+ORDER = (  # of the experiments; all others come after these
+    "mnist_readout",
+    "mnist_competitive",
+    "lateral_inhibition",
+    "cifar10_readout",
+    "cifar10_deep",
+    "mnist_deep",
+    "few_labels",
+    "hebbian_mlp",
+    "hybrid",
+)
+HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
+    "MNIST, 2000 competing units, readout of the paper": (
+        "mnist_readout",
+        "accuracy",
+        {
+            "Hebbian": "competing units",
+            "random units": "random units",
+            "k-means": None,  # for the order of the columns
+            "backpropagation": "backpropagation",
+            "published": "Krotov and Hopfield 2019, competing units",
+        },
+    ),
+    "MNIST, 100 competing units, labelled by vote": (
+        "mnist_competitive",
+        "by cosine",
+        {"Hebbian": "100 competing units", "k-means": "100 k-means centres"},
+    ),
+    "MNIST, 400 units with thresholds, labelled by vote": (
+        "lateral_inhibition",
+        "by cosine",
+        {"Hebbian": "400 units", "k-means": "400 k-means centres"},
+    ),
+    "MNIST, MLP whose first layer is Hebbian": (
+        "hebbian_mlp",
+        "accuracy",
+        {
+            "Hebbian": "Hebbian first layer",
+            "random units": "random first layer",
+            "backpropagation": "perceptron",
+        },
+    ),
+    "CIFAR-10, 2000 competing units, readout": (
+        "cifar10_readout",
+        "accuracy",
+        {
+            "Hebbian": "competing units",
+            "random units": "random units",
+            "backpropagation": "backpropagation",
+            "published": "Krotov and Hopfield 2019, competing units",
+        },
+    ),
+}
+CHART = "results/speed.png"
 COSTS = ("guards", "mixed_precision", "visualization")
 RESULTS = """\
 # Results
 
-Accuracy on all test images after the last epoch, mean and standard deviation
-over the seeds, and the median wall time of a model, on a shared machine.
-Published results are in italics. Every number on this page is generated: each
-experiment writes its results to `docs/results/`, and
+The most important figures of this page, each with baselines under the same
+readout or vote:
+
+{summary}
+
+On MNIST, competing units with the readout of the paper are as accurate as
+backpropagation. On CIFAR-10 they are 5 points above random units and 5 points
+below backpropagation. With a vote of the units they are more accurate than the
+same number of k-means centres.
+
+All figures are the accuracy on all test images after the last epoch, mean and
+standard deviation over the seeds, with the median wall time of a model on a
+shared machine. Below, published results are in italics. Every number on this
+page is generated: each experiment writes its results to `docs/results/`, and
 `python examples/results_page.py` makes this page from them.
 
 In all experiments `HebbianCompetitive` has the settings of the paper, with the
@@ -34,20 +101,21 @@ changes that each script names; see
 `cifar10_jpeg.npz` holds the images of CIFAR-10 after JPEG compression, which
 loses a little of them.
 """
-MEASUREMENTS = """\
-# Measurements
-
-The cost of precision, checks and pictures, mean and standard deviation over
-repeated runs, one for each seed. As in [Results](results.md), each program
-writes its own numbers.
-"""
 SPEED = """\
-# Speed
+# Benchmarks
 
-For tuning advice see the guide on [performance](guides/performance.md).
-Compare ratios rather than absolute times, which depend on the machine. Where
+How many samples per second `fit` learns from, compared with the notebook's loop
+in NumPy (float64), on {cores} CPU cores:
+
+![Speed of each backend relative to NumPy]({chart})
+
+{lines}
+
+The guide on [performance](guides/performance.md) has tuning advice. Compare
+ratios rather than absolute times, which depend on the machine. Where
 TensorFlow's slowest and fastest runs differ by a factor of two, both threads
-were scheduled on one core: the same CPU time, double the wall time.
+were scheduled on one core: the same CPU time, double the wall time. As in
+[Results](results.md), each program writes its own numbers.
 """
 
 
@@ -87,10 +155,16 @@ def origin(run: dict) -> str:
     return f"Seeds {seeds}; {where}; {versions}; {run['date']}."
 
 
+def position(path: pathlib.Path) -> tuple[int, str]:
+    """Where an experiment stands on the page."""
+    known = path.stem in ORDER
+    return (ORDER.index(path.stem) if known else len(ORDER), path.stem)
+
+
 def results() -> str:
     """The page of the experiments."""
-    sections = [RESULTS]
-    for path in sorted((DOCS / "results").glob("*.json")):
+    sections = [RESULTS.format(summary=summary())]
+    for path in sorted((DOCS / "results").glob("*.json"), key=position):
         run = read(path)
         if "rows" not in run:
             continue  # shown elsewhere
@@ -101,6 +175,22 @@ def results() -> str:
         figure = caption and f"![{caption}](results/{path.stem}.png)"
         sections.append(section([run], table, figure))
     return "\n".join(sections)
+
+
+def summary() -> str:
+    """The table of the most important figures."""
+    rows: dict[str, dict[str, list[float]]] = {}
+    for task, (name, column, compared) in HIGHLIGHTS.items():
+        run = read(DOCS / "results" / f"{name}.json")
+        values = {
+            key: row[column]
+            for key, row in run["rows"].items()
+            if column in row
+        }
+        for key, reported in run["reported"].items():
+            values[key] = [experiment.by_column(reported).get(column)]
+        rows[task] = {head: values.get(row) for head, row in compared.items()}
+    return experiment.table(rows, {}, "test accuracy")
 
 
 def benchmark(folder: pathlib.Path) -> str:
@@ -114,26 +204,115 @@ def benchmark(folder: pathlib.Path) -> str:
     return section(runs, experiment.table(rows, {}, measured))
 
 
-def measurements() -> str:
-    """The page of the benchmarks but for speed."""
-    sections = (benchmark(BENCHMARKS / name) for name in COSTS)
-    return "\n".join([MEASUREMENTS, *sections])
+def ratio(figure: dict, kind: str, other: dict | None = None) -> float:
+    """Samples per second of `fit`, relative to something else."""
+    rate = statistics.median((other or figure)[kind])
+    return statistics.median(figure["fit"]) / rate
 
 
-def speed() -> str:
-    """The page of throughput and of the parts of a step."""
+def speedups(figures: list[dict], by: str, *cases: str) -> list[float]:
+    """How many times faster than NumPy the cases that start so are."""
+    return [
+        ratio(figure, "float64")
+        for figure in figures
+        if figure["by"] == by and figure["case"].startswith(cases)
+    ]
+
+
+def span(values: list[float]) -> str:
+    """The smallest and the largest."""
+    ends = dict.fromkeys(f"{end:.1f}" for end in (min(values), max(values)))
+    return " to ".join(ends)
+
+
+def of_backends(figures: list[dict], *cases: str) -> str:
+    """How many times faster than NumPy each backend is."""
+    return ", ".join(
+        f"{span(speedups(figures, by, *cases))} on {label}"
+        for by, label in throughput.BACKENDS.items()
+    )
+
+
+def lines_of(figures: list[dict]) -> str:
+    """What the chart and the table say, in five lines."""
+    found = {(figure["case"], figure["by"]): figure for figure in figures}
+    product = [
+        1 / ratio(found[case, "jax"], "product")
+        for case in ("competing-large", "competing-large-1000")
+    ]
+    k_means = [
+        ratio(found[case, "jax"], "fit", found[case, "scikit-learn"])
+        for case in ("competing-small", "competing-large")
+    ]
+    lines = (
+        "Competing units learn from this many times the samples per second: "
+        f"{of_backends(figures, 'competing', 'growth')}.",
+        "Sparse units, in batches: "
+        f"{of_backends(figures, 'sparse-1', 'sparse-4')}.",
+        "With 100 units and batches of 20, Keras's own work for each step "
+        f"counts most: {of_backends(figures, 'competing-small')}.",
+        "On JAX, competing units learn from "
+        f"{span(k_means)} times the samples per second of scikit-learn's "
+        "`MiniBatchKMeans.partial_fit`, with 100 and with 2000 units.",
+        "With 2000 units, a step on JAX takes "
+        f"{span(product)} times as long as the bare product of the batch with "
+        "the weights.",
+    )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def chart(figures: list[dict]) -> Figure:
+    """Speed relative to NumPy, one bar for each backend."""
+    cases = [
+        name
+        for name in throughput.CASES
+        if not name.startswith("growth") and "one-by-one" not in name
+    ]
+    speed = {
+        (each["case"], each["by"]): ratio(each, "float64") for each in figures
+    }
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for place, (by, label) in enumerate(throughput.BACKENDS.items()):
+        widths = [speed[name, by] for name in cases]
+        heights = [row + 0.27 * (place - 1) for row in range(len(cases))]
+        axes.barh(heights, widths, 0.25, label=label)
+    labels = [
+        f"{name}\n{case.inputs} x {case.units}, batch {case.batch_size}"
+        for name in cases
+        for case in [throughput.CASES[name]]
+    ]
+    axes.set_yticks(range(len(cases)), labels, fontsize=7)
+    axes.invert_yaxis()
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 5, 10, 20, 50], [0.5, 1, 2, 5, 10, 20, 50])
+    axes.minorticks_off()
+    axes.set_xlabel("times the samples per second of the NumPy loop")
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
+def benchmarks() -> str:
+    """The page of throughput, the parts of a step, and what else costs time."""
     run = read(throughput.OUTPUT)
-    figures = section([run], throughput.table(run["figures"]))
-    return "\n".join([SPEED, figures, benchmark(BENCHMARKS / "step")])
+    start = SPEED.format(
+        cores=run["cpu_cores"], chart=CHART, lines=lines_of(run["figures"])
+    )
+    table = throughput.table(run["figures"])
+    folded = (
+        "<details markdown>\n<summary>All cases, the memory and the spread"
+        f"</summary>\n\n{table}\n\n</details>"
+    )
+    sections = (benchmark(BENCHMARKS / name) for name in ("step", *COSTS))
+    return "\n".join([start, section([run], folded), *sections])
 
 
-PAGES = {
-    "results.md": results,
-    "measurements.md": measurements,
-    "performance.md": speed,
-}
+PAGES = {"results.md": results, "benchmarks.md": benchmarks}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
         (DOCS / name).write_text(page())
         print(DOCS / name)
+    chart(read(throughput.OUTPUT)["figures"]).savefig(DOCS / CHART, dpi=100)
+    print(DOCS / CHART)

@@ -156,15 +156,34 @@ def test_an_experiment_keeps_the_seeds_that_it_has(tmp_path, large_digits):
             assert len(values) == 2
 
 
-@pytest.mark.parametrize(
-    "name", ["results.md", "measurements.md", "performance.md"]
-)
+@pytest.mark.parametrize("name", ["results.md", "benchmarks.md"])
 def test_the_pages_show_the_figures_of_the_experiments(name, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import results_page
 
     page = (EXAMPLES.parent / "docs" / name).read_text()
     assert page == results_page.PAGES[name]()
+
+
+def test_the_chart_shows_how_much_faster_than_numpy_each_backend_is(
+    monkeypatch,
+):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import results_page
+
+    rates = {"tensorflow": 6.0, "jax": 8.0, "torch": 3.0}
+    (axes,) = results_page.chart(
+        [
+            {"case": case, "by": by, "fit": [rate], "float64": [2.0]}
+            for case in results_page.throughput.CASES
+            for by, rate in rates.items()
+        ]
+    ).axes
+    bars = {
+        bars.get_label(): {bar.get_width() for bar in bars}
+        for bars in axes.containers
+    }
+    assert bars == {"TensorFlow": {3}, "JAX": {4}, "torch": {1.5}}
 
 
 def test_the_figures_of_the_readme_stand_in_the_results():
