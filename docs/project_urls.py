@@ -4,12 +4,11 @@ import pathlib
 import tomllib
 from typing import Any
 
-PYPROJECT = pathlib.Path(__file__).parents[1] / "pyproject.toml"
-
 
 def on_config(config: Any) -> None:
     """Called by MkDocs. Without `[project.urls]` the site links to neither."""
-    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    path = pathlib.Path(config.config_file_path).with_name("pyproject.toml")
+    project = tomllib.loads(path.read_text())["project"]
     urls = project.get("urls", {})
     config.site_url = urls.get("Documentation", "")
     config.repo_url = urls.get("Repository")

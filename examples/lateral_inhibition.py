@@ -4,13 +4,14 @@
 
 Each unit gets the class that it wins most often on the training images. The
 winner is the unit with the largest cosine between its weights and the image,
-or the most active one, beside as many k-means centres of the same images, which
-are prepared by a square root and a partial normalization.
+or the most active one. The baseline is the same number of k-means centres. All
+learn from the same images, prepared by a square root and a partial
+normalization.
 
 The rates were chosen on the test images, partly with the same seeds, so the
-figures are a little too high. What mattered in that search, in this order: the
-images' norms must be nearly equal; the thresholds must be faster than the
-kernel by a factor of 100 or more; the sparsity should lie a little below
+figures are a little too high. The search showed, in the order of importance:
+the norms of the images must be nearly equal; the thresholds must be faster than
+the kernel by a factor of 100 or more; the sparsity should lie a little below
 `1 / units`.
 """
 

@@ -3,8 +3,8 @@
     python examples/lateral_inhibition_rates.py
 
 The 100 units of `lateral_inhibition.py`, 40 epochs, with several rates of
-inhibition. It does not help, where the thresholds are fast enough: homeostasis
-alone makes the units compete.
+inhibition. If the thresholds are fast enough, inhibition does not help:
+homeostasis alone makes the units compete.
 """
 
 import experiment

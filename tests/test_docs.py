@@ -3,9 +3,11 @@
 import inspect
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
+import types
 import unittest
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
@@ -180,6 +182,21 @@ def site(tmp_path_factory):
         for path in folder.rglob("*.html")
         if path.name != "404.html"  # whose links start at the root
     }
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_site_has_the_addresses_of_the_project(tmp_path, known):
+    urls = (
+        '[project.urls]\nRepository = "https://r"\nDocumentation = "https://d"'
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "hebbian"\n{urls if known else ""}'
+    )
+    config = types.SimpleNamespace(config_file_path=tmp_path / "mkdocs.yml")
+    runpy.run_path(DOCS / "project_urls.py")["on_config"](config)
+    found = config.repo_url, config.repo_name, config.site_url
+    expected = ("https://r", "hebbian", "https://d")
+    assert found == (expected if known else (None, None, ""))
 
 
 def test_the_site_fetches_nothing_from_elsewhere(site):

@@ -1,4 +1,4 @@
-"""What the guards against bad batches cost.
+"""The cost of the checks for bad batches.
 
     KERAS_BACKEND=jax python tests/benchmarks/guards.py
 

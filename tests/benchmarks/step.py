@@ -1,4 +1,4 @@
-"""What the parts of a step cost.
+"""The cost of the parts of a step.
 
     KERAS_BACKEND=jax python tests/benchmarks/step.py
 

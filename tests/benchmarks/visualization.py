@@ -1,4 +1,4 @@
-"""What drawing the weights costs.
+"""The cost of drawing the weights.
 
     KERAS_BACKEND=jax python tests/benchmarks/visualization.py
 
