@@ -186,10 +186,13 @@ def test_the_chart_shows_how_much_faster_than_numpy_each_backend_is(
     assert bars == {"TensorFlow": {3}, "JAX": {4}, "torch": {1.5}}
 
 
-def test_the_figures_of_the_readme_stand_in_the_results():
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/faq.md", "docs/hebbian-learning.md"]
+)
+def test_the_figures_of_a_page_stand_in_the_results(page):
     root = EXAMPLES.parent
     percent = r"[\d.]+(?: ± [\d.]+)? %"
-    quoted = set(re.findall(percent, (root / "README.md").read_text()))
+    quoted = set(re.findall(percent, (root / page).read_text()))
     results = (root / "docs" / "results.md").read_text()
     assert quoted
     assert quoted <= set(re.findall(percent, results))

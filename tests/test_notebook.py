@@ -1,19 +1,32 @@
 """The notebook, run from top to bottom as a reader would."""
 
 import pathlib
+import re
 
-import nbclient
 import nbformat
 import pytest
 
-NOTEBOOK = pathlib.Path(__file__).parents[1] / "examples" / "quickstart.ipynb"
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
-def cells():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=600).execute()
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+def run_notebook():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        import run_notebook
+
+        yield run_notebook
+
+
+@pytest.fixture(scope="module")
+def cells(run_notebook):
+    return run_notebook.code_cells(run_notebook.executed())
+
+
+@pytest.fixture(scope="module")
+def stored_cells(run_notebook):
+    stored = nbformat.read(run_notebook.NOTEBOOK, as_version=4)
+    return run_notebook.code_cells(stored)
 
 
 def pictures(cell):
@@ -24,9 +37,17 @@ def pictures(cell):
     ]
 
 
-def test_the_notebook_is_stored_without_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
+def accuracy(cells):
+    (line,) = (output.text for output in cells[-1].outputs if "text" in output)
+    return float(re.match(r"([\d.]+)% of 360", line)[1])
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_notebook_is_stored_with_its_outputs(cells, stored_cells):
+    assert [len(pictures(cell)) for cell in stored_cells] == [
+        len(pictures(cell)) for cell in cells
+    ]
+    assert accuracy(stored_cells) == pytest.approx(accuracy(cells), abs=3)
 
 
 @pytest.mark.filterwarnings("default")

@@ -1,0 +1,34 @@
+"""Runs quickstart.ipynb and stores it with its outputs.
+
+python examples/run_notebook.py
+"""
+
+import pathlib
+
+import nbclient
+import nbformat
+
+NOTEBOOK = pathlib.Path(__file__).with_name("quickstart.ipynb")
+
+
+def executed() -> nbformat.NotebookNode:
+    """The notebook with new outputs, without times or messages on stderr."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=600, record_timing=False
+    ).execute()
+    for cell in code_cells(notebook):
+        cell.outputs = [
+            output for output in cell.outputs if output.get("name") != "stderr"
+        ]
+    return notebook
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells that have outputs."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+if __name__ == "__main__":
+    nbformat.write(executed(), NOTEBOOK)
+    print(NOTEBOOK)
