@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+LITERT = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="no LiteRT"
+)
 
 
 def run(folder, name, *arguments):
@@ -87,17 +90,12 @@ def test_gallery(tmp_path, large_digits):
         ("examples/cifar10_readout.py", 4),
         ("examples/hebbian_mlp.py", 3),
         ("examples/hybrid.py", 3),
-        pytest.param(
-            "tests/benchmarks/export.py",
-            3,
-            marks=pytest.mark.skipif(
-                keras.backend.backend() != "tensorflow", reason="no LiteRT"
-            ),
-        ),
+        pytest.param("tests/benchmarks/export.py", 3, marks=LITERT),
         ("examples/few_labels.py", 9),
         ("examples/mnist_deep.py", 3),
         ("examples/cifar10_deep.py", 4),
         ("tests/benchmarks/convolution.py", 3),
+        pytest.param("examples/drift.py", 18, marks=LITERT),
         ("tests/benchmarks/guards.py", 2),
         ("tests/benchmarks/mixed_precision.py", 3),
         ("tests/benchmarks/step.py", 14),

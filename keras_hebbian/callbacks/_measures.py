@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,6 +34,14 @@ def mean_correlation(outputs: np.ndarray) -> float:
         return 0.0
     sizes = np.abs(np.corrcoef(varying, rowvar=False))
     return float((sizes.sum() - units) / (units * (units - 1)))
+
+
+def winner_cosines(inputs: Any, kernel: Any, winners: np.ndarray) -> np.ndarray:
+    """Cosines between samples and the kernels of their winners."""
+    inputs = keras.ops.normalize(inputs, axis=-1)
+    cosines = inputs @ keras.ops.normalize(kernel, axis=0)
+    cosines = keras.ops.convert_to_numpy(cosines)
+    return np.take_along_axis(cosines, winners[..., None], axis=-1)[..., 0]
 
 
 def _halves(samples: int) -> tuple[np.ndarray, np.ndarray]:

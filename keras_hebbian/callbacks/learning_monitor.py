@@ -24,6 +24,7 @@ class _Seen(NamedTuple):
 
     drives: np.ndarray  # (samples, positions, units)
     outputs: np.ndarray  # (samples, positions, units)
+    cosines: np.ndarray | None  # (samples, positions)
     labels: np.ndarray | None  # (samples,)
 
 
@@ -43,6 +44,8 @@ class LearningMonitor(keras.callbacks.Callback):
       all samples, to 1, when all win equally often;
     - `correlation`: mean size of the correlation between the outputs of two
       units;
+    - `winner_cosine`: mean cosine of the angle between a sample and the kernel
+      of its winner, which falls when the data drift away from the units;
     - `winner_accuracy`, with labels: the share of samples whose winner has
       their class, as `WinnerClassifier(layer=...)` counts it;
     - `probe_accuracy`, with `probe=True`: the share of samples that a linear
@@ -63,14 +66,17 @@ class LearningMonitor(keras.callbacks.Callback):
     Formula:
 
     ```
-    change      = ||W - W0|| / ||W0||
-    win_entropy = - sum_u s[u] log(s[u]) / log(units)
-    correlation = mean over u < v of |corr_b(o[b, u], o[b, v])|
+    change        = ||W - W0|| / ||W0||
+    win_entropy   = - sum_u s[u] log(s[u]) / log(units)
+    correlation   = mean over u < v of |corr_b(o[b, u], o[b, v])|
+    winner_cosine = mean over b of x[b] . W[:, w] / (||x[b]|| ||W[:, w]||)
     ```
 
     `W0` and `W` are the kernel before and after the epoch, `s[u]` is the share
-    of samples that unit u wins, and `o[b, u]` its output for sample b. Units
-    whose output never changes have no correlation. All are dimensionless.
+    of samples that unit u wins, and `o[b, u]` its output for sample b; `x[b]`
+    are the inputs of the layer and `w` is the winner of sample b. Units whose
+    output never changes have no correlation, and a sample or unit of norm 0
+    has the cosine 0. All are dimensionless.
 
     `change` grows before it falls, so it is a poor monitor for early stopping.
     `norm_distance` falls from the first epoch on.
@@ -96,8 +102,9 @@ class LearningMonitor(keras.callbacks.Callback):
     ...     ],
     ...     verbose=0,
     ... )
-    >>> sorted(history.history)
-    ['change', 'correlation', 'dead', 'norm_distance', 'win_entropy']
+    >>> sorted(history.history)  # doctest: +NORMALIZE_WHITESPACE
+    ['change', 'correlation', 'dead', 'norm_distance', 'win_entropy',
+     'winner_cosine']
 
     Args:
         data: Inputs of the model, an array or a list or dict of arrays, or a
@@ -247,6 +254,8 @@ class LearningMonitor(keras.callbacks.Callback):
             measures["correlation"] = _measures.mean_correlation(
                 seen.outputs.reshape(-1, layer.units)
             )
+            if seen.cosines is not None:
+                measures["winner_cosine"] = np.mean(seen.cosines)
             if self.labels is not None:
                 measures["winner_accuracy"] = _measures.winner_accuracy(
                     seen.drives, seen.labels
@@ -278,7 +287,11 @@ def _compute(
         keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))
         for each in (layer.drives(inputs, state), layer.activation(response))
     )
-    return _Seen(drives, outputs, labels)
+    kernel, cosines = state.get("kernel"), None
+    if kernel is not None and kernel.shape == (inputs.shape[-1], layer.units):
+        winners = drives.argmax(axis=-1)
+        cosines = _measures.winner_cosines(inputs, kernel, winners)
+    return _Seen(drives, outputs, cosines, labels)
 
 
 def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:

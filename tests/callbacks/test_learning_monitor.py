@@ -69,6 +69,37 @@ def test_correlation_is_that_of_the_outputs():
     assert logs["correlation"] == pytest.approx(abs(expected), rel=1e-5)
 
 
+def test_cosine_of_the_winners():
+    data = np.zeros((3, 9), "float32")
+    data[0, :2] = [4, 3]  # unit 0 wins, at a cosine of 4 / 5
+    data[1, 2] = 0.1  # in the direction of unit 2
+    data[2, :4] = [1, 1, 1.5, 1]  # unit 2: 1.5 / sqrt(5.25)
+    expected = np.mean([4 / 5, 1, 1.5 / math.sqrt(5.25)])
+    logs = measured(identity(), data)
+    assert logs["winner_cosine"] == pytest.approx(expected, rel=1e-5)
+    data[1] = 0
+    logs = measured(identity(), data)
+    assert logs["winner_cosine"] == pytest.approx(expected - 1 / 3, rel=1e-5)
+
+
+def test_the_cosine_falls_where_frozen_units_meet_turned_digits(digits):
+    """Labels are not needed to see that data drift."""
+    layer = kh.HebbianCompetitive(40)
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    model.fit(digits, batch_size=20, epochs=5, verbose=0)
+    turned = np.rot90(digits.reshape(-1, 8, 8), axes=(1, 2)).reshape(-1, 64)
+    layer.learning_rate = 0.0
+    cosines = []
+    for each in (digits, np.ascontiguousarray(turned)):
+        monitor = kh.LearningMonitor(each)
+        history = model.fit(each, callbacks=[monitor], verbose=0).history
+        cosines += history["winner_cosine"]
+    known, drifted = cosines
+    assert known > 0.9
+    assert drifted < known - 0.05
+
+
 def test_change_is_how_far_the_kernel_moved():
     model = model_with()
     kernels = [model.get_weights()[0]]
@@ -143,7 +174,7 @@ def two_layers():
 
 def test_every_layer_has_its_names():
     history = fit(model_with(*two_layers()), kh.LearningMonitor(IMAGES))
-    common = {"change", "dead", "win_entropy", "correlation"}
+    common = {"change", "dead", "win_entropy", "winner_cosine", "correlation"}
     reports = {
         "lower": {"norm_distance"},
         "upper": {"activity", "silent", "inhibition"},
