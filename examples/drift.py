@@ -38,7 +38,7 @@ import experiment
 import keras_hebbian as kh
 
 UNITS = 400
-DELTA = 0.2
+DELTA = 0.4
 RATE = 0.01
 STAGES = 90
 MEASURED = range(0, STAGES + 1, 15)

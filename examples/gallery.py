@@ -6,7 +6,8 @@
 Competing units, units with lateral inhibition and self-organizing maps learn
 without labels and are monitored while they do. A readout on competing units,
 trained by backpropagation, is then compared with a network of the same size
-trained by backpropagation alone. Two rules learn filters from photographs.
+trained by backpropagation alone. Two rules learn filters from photographs, and
+units follow digits that turn.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import keras
 import numpy as np
 from sklearn.datasets import load_wine
 
+import drift
 import experiment
 import first_look
 import keras_hebbian as kh
@@ -30,6 +32,27 @@ UNITS = 100
 BATCH_SIZE = 100
 BATCHES = 12_000
 STEPS_PER_EXECUTION = 1 if keras.backend.backend() == "torch" else 4
+
+
+class Turning(keras.utils.PyDataset):
+    """Flat images that turn by 5 degrees after every epoch."""
+
+    def __init__(self, images: np.ndarray, batches: int) -> None:
+        super().__init__()
+        self.images = images
+        self.batches = batches
+        self.degrees = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+        places = np.arange(BATCH_SIZE) + index * BATCH_SIZE
+        images = np.take(self.images, places, axis=0, mode="wrap")
+        return (drift.flat(drift.turn(images, self.degrees)),)
+
+    def on_epoch_end(self) -> None:
+        self.degrees += 5
 
 
 class Norms(keras.callbacks.Callback):
@@ -208,6 +231,31 @@ def mapping_wines() -> dict:
     }
 
 
+def following(
+    train: tuple, shape: tuple, epochs: int, output: pathlib.Path
+) -> None:
+    """Animates how 25 units follow digits that turn by 90 degrees."""
+    layer = kh.HebbianCompetitive(25)
+    model, _ = learn(layer, train, math.ceil(epochs / 4))
+    layer.learning_rate = drift.RATE
+    images = train[0].reshape(-1, *shape)
+    with tempfile.TemporaryDirectory() as directory:
+        pictures = kh.WeightVisualization(
+            directory,
+            gif=True,
+            image_shape=shape,
+            side=300,
+            title="25 units learn on while the digits turn",
+        )
+        model.fit(
+            Turning(images, batches=min(150, 5 * epochs)),
+            epochs=19,
+            callbacks=[pictures],
+            verbose=2,
+        )
+        shutil.copy(pathlib.Path(directory, "weights.gif"), output)
+
+
 def from_quickstart(output: pathlib.Path) -> None:
     """The weights of the quickstart, and the animation of their learning."""
     with tempfile.TemporaryDirectory() as directory:
@@ -261,6 +309,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     for name, figure in figures.items():
         figure.savefig(args.output / f"{name}.png")
+    following(train, shape, epochs, args.output / "turning.gif")
     from_first_look(args.output, args.epochs)
     print(f"Pictures: {args.output}/")
 
