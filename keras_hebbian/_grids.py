@@ -103,6 +103,14 @@ class Grid:
         near[unit] = False
         return np.flatnonzero(near)
 
+    @functools.cached_property
+    def adjacency(self) -> np.ndarray:
+        """Whether two units are neighbours, `(units, units)`."""
+        near = np.zeros((self.units, self.units), dtype=bool)
+        for unit in range(self.units):
+            near[unit, self.neighbors(unit)] = True
+        return near
+
     def distance_map(self, kernel: np.ndarray) -> np.ndarray:
         """The mean distance between the weights of each unit and those of its
         neighbours, `(units,)`."""

@@ -56,6 +56,8 @@ def lateral_inhibition(
     gamma: float,
     beta: float,
     prec: float = 1e-10,
+    columns: int | None = None,
+    excitation: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """SparseDream's loop, one sample after another.
 
@@ -69,11 +71,22 @@ def lateral_inhibition(
         gamma: Rate of the thresholds.
         beta: Rate of the inhibition.
         prec: Precision.
+        columns: Columns of a grid on which neighbours excite each other,
+            which the notebook does not have.
+        excitation: How much they do.
 
     Returns:
         The synapses, thresholds and inhibition after all samples.
     """
     w, t, lat_in = w.copy(), t.copy(), lat_in.copy()
+    neighbors = [
+        (one, other)
+        for one in range(len(w) if columns else 0)
+        for other in range(len(w))
+        if one != other
+        and abs(one // columns - other // columns) <= 1
+        and abs(one % columns - other % columns) <= 1
+    ]
     for sample in samples:
         v = sample.reshape(-1, 1)
         w_v = w @ v
@@ -84,6 +97,8 @@ def lateral_inhibition(
         e = v - r
         lat_in += ((o * o.T) - sp * sp) * beta
         np.fill_diagonal(lat_in, 0)
+        for pair in neighbors:
+            lat_in[pair] = -excitation
         w += w * o * (e / mod_r).T * xi
         t += (o - sp) * gamma
         w = np.where(w > prec, w, 0.0)

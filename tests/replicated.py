@@ -62,6 +62,7 @@ def make_model(kind):
             40,
             sparsity=1 / 40,
             inhibition_rate=0.01,
+            topography=(5, 8),
             kernel_initializer=initializers.RandomUniform(0.1, 1.0, seed=1),
         )
     model = kh.HebbianSequential([keras.Input(images(kind).shape[1:]), layer])

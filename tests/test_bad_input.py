@@ -23,6 +23,9 @@ LAYERS = {
     "sequential": lambda units, **a: kh.LateralInhibitionSparse(
         units, update="sequential", **a
     ),
+    "topographic": lambda units, **a: kh.LateralInhibitionSparse(
+        units, topography=units, **a
+    ),
     # Of which there are no more than inputs.
     "pca": lambda units, **a: kh.HebbianPCA(1, **a),
     "map": lambda units, **a: kh.SelfOrganizingMap(units, **a),

@@ -49,7 +49,9 @@ def competing():
 def dense():
     """One layer above the other, sample by sample, and a vote."""
     first = kh.SoftHebb(6, anti_hebbian=False, activation="sigmoid")
-    second = kh.LateralInhibitionSparse(5, update="sequential", **GENTLE)
+    second = kh.LateralInhibitionSparse(
+        5, update="sequential", topography=5, **GENTLE
+    )
     classifier = kh.WinnerClassifier(3)
     votes = np.eye(5, dtype="float32")
     classifier.adapt(votes, np.arange(5) % 3)

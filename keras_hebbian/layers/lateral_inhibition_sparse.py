@@ -12,12 +12,13 @@ from keras_hebbian._arguments import (
     check_positive,
     check_real,
 )
+from keras_hebbian._grids import Grid
 from keras_hebbian._replicas import check_one_replica, sum_over_replicas
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.layers.rate import Rate
 from keras_hebbian.rules import lateral_inhibition
 from keras_hebbian.rules.competitive import at_norm
-from keras_hebbian.rules.lateral_inhibition import State
+from keras_hebbian.rules.lateral_inhibition import Neighbors, State
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
@@ -46,6 +47,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     W  *= norm / ||W||                        each unit
     t  += threshold_rate * sum_b (o - sparsity)
     L  += inhibition_rate * (sum_b o o' - batch * sparsity^2),  diagonal 0
+    L   = -excitation                         between neighbours
     ```
 
     `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
@@ -60,6 +62,13 @@ class LateralInhibitionSparse(LocalLearningLayer):
     takes the samples one after another, each with the state that the one
     before it left, without the bounds 0.5 and 2 on the factor of `W`: exact,
     and much slower. Outputs are those of the state before the batch.
+
+    With `topography` the units sit on a grid and excite their neighbours, up to
+    eight; inhibition is learned between all others, and the last line applies.
+    Neighbours that are active together become alike. The excitation decays
+    with the rates, so that units, ordered by then, end as prototypes of their
+    own. Lateral excitation is the next step that the SparseDream notebook
+    names; its form here is that of this package.
 
     All rates must decay together (`LinearRateDecay`): thresholds that stop
     while the kernel moves on lose their target. Without `norm`, a threshold
@@ -107,6 +116,14 @@ class LateralInhibitionSparse(LocalLearningLayer):
         non_negative_inhibition: Whether inhibition below 0, which would
             excite, becomes 0 after each step, as in SAILnet. Defaults to
             `False`.
+        topography: Integer or a tuple of one or two with the product `units`,
+            the number of units in a row, or rows and columns of a grid: unit
+            `i * columns + j` is in row i and column j. Defaults to `None`, no
+            grid.
+        excitation: Float >= 0 or schedule, how much an active unit adds to the
+            drive of its neighbours on the grid. A float becomes the assignable
+            weight `layer.excitation`. Defaults to `None`, which with
+            `topography` is `norm^2 / 5`, a fifth of the largest drive.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -123,9 +140,11 @@ class LateralInhibitionSparse(LocalLearningLayer):
         `(batch, ..., units)`
 
     Raises:
-        ValueError: If an argument is out of range, if inputs have rank 1, if
-            their last dimension is unknown, or if it learns one by one on
-            several replicas.
+        ValueError: If an argument is out of range, if the grid of
+            `topography` has another number of units, if `excitation` is given
+            without `topography` or neither it nor `norm` with one, if inputs
+            have rank 1, if their last dimension is unknown, or if it learns
+            one by one on several replicas.
         TypeError: If a rate is assigned after it was given as a schedule.
 
     Reference:
@@ -134,7 +153,8 @@ class LateralInhibitionSparse(LocalLearningLayer):
         DeWeese, "A sparse coding model with synaptically local plasticity and
         spiking neurons can account for the diverse shapes of V1 simple cell
         receptive fields", PLoS Computational Biology 7(10), 2011. The
-        equations are those of the SparseDream network.
+        equations are those of the SparseDream network, but for `norm` and
+        `topography`.
     """
 
     GROWTH = (0.5, 2.0)
@@ -143,6 +163,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     learning_rate = Rate()
     threshold_rate = Rate()
     inhibition_rate = Rate()
+    excitation = Rate()
     minimum_units = 2
     state_names = ("kernel", "threshold", "inhibition", "activity")
     non_negative_inputs = True
@@ -160,6 +181,8 @@ class LateralInhibitionSparse(LocalLearningLayer):
         activation: Any = "sigmoid",
         kernel_initializer: Any = None,
         non_negative_inhibition: bool = False,
+        topography: int | tuple[int, ...] | None = None,
+        excitation: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(units, activation=activation, **kwargs)
@@ -185,6 +208,38 @@ class LateralInhibitionSparse(LocalLearningLayer):
             else kernel_initializer
         )
         self.non_negative_inhibition = bool(non_negative_inhibition)
+        self.topography = topography
+        if topography is not None:
+            self._place(topography, excitation)
+        elif excitation is not None:
+            raise ValueError(
+                "Expected `excitation` with `topography` only. "
+                f"Received: excitation={excitation}, topography=None"
+            )
+
+    def _place(
+        self, topography: int | tuple[int, ...], excitation: Any
+    ) -> None:
+        """Puts the units on a grid."""
+        try:
+            self.grid = Grid(topography)
+        except ValueError:
+            self.grid = None
+        if self.grid is None or self.grid.units != self.units:
+            raise ValueError(
+                "Expected `topography` to be one or two integers with the "
+                f"product `units`={self.units}. "
+                f"Received: topography={topography!r}"
+            )
+        self.topography = self.grid.shape
+        if excitation is None:
+            if self.norm is None:
+                raise ValueError(
+                    "Expected `excitation` as a number, or `norm`. "
+                    "Received: excitation=None, norm=None"
+                )
+            excitation = self.norm**2 / 5
+        self.excitation = excitation
 
     def build_state(self, input_dim: int) -> None:
         units = self.units
@@ -219,13 +274,16 @@ class LateralInhibitionSparse(LocalLearningLayer):
     ) -> dict[str, Tensor]:
         old = self._learned(state)
         inputs = self._scaled(inputs)
+        neighbors = self._neighbors(rates)
         rates = State(
             rates["learning_rate"],
             rates["threshold_rate"],
             rates["inhibition_rate"],
         )
         if self.update == "sequential":
-            new, activity, samples = self._one_by_one(inputs, old, rates)
+            new, activity, samples = self._one_by_one(
+                inputs, old, rates, neighbors
+            )
         else:
             added, activity, samples = sum_over_replicas(
                 lateral_inhibition.sums(
@@ -244,14 +302,25 @@ class LateralInhibitionSparse(LocalLearningLayer):
                 self.GROWTH,
                 self.non_negative_inhibition,
                 self.norm,
+                neighbors,
             )
         # An average over some ten wins of each unit.
         kept = ops.exp(samples * (-0.1 * self.sparsity))
         recent = kept * state["activity"] + (1 - kept) * (activity / samples)
         return {**new._asdict(), "activity": recent}
 
+    def _neighbors(self, rates: dict[str, Tensor]) -> Neighbors | None:
+        if self.topography is None:
+            return None
+        near = ops.convert_to_tensor(self.grid.adjacency, "bool")
+        return Neighbors(near, rates["excitation"])
+
     def _one_by_one(
-        self, inputs: Tensor, state: State, rates: State
+        self,
+        inputs: Tensor,
+        state: State,
+        rates: State,
+        neighbors: Neighbors | None,
     ) -> tuple[State, Tensor, Tensor]:
         check_one_replica()
         state, activity = lateral_inhibition.one_by_one(
@@ -262,6 +331,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
             self.precision,
             self.non_negative_inhibition,
             self.norm,
+            neighbors,
         )
         samples = ops.cast(ops.shape(inputs)[0], activity.dtype)
         return state, activity, samples
@@ -269,7 +339,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
     def report(self) -> dict[str, Tensor]:
         """`activity`: mean activity as a multiple of `sparsity`, 1 on target;
         `silent`: share of units below a tenth of `sparsity`; `inhibition`:
-        mean size of the inhibition between two units.
+        mean size of the inhibition, or excitation, between two units.
 
         Activity is averaged over the last `10 / sparsity` samples or so.
         """
@@ -292,6 +362,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     def get_config(self) -> dict[str, Any]:
         return {
+            "excitation": None,
             **super().get_config(),
             "sparsity": self.sparsity,
             "update": self.update,
@@ -301,4 +372,5 @@ class LateralInhibitionSparse(LocalLearningLayer):
                 self.kernel_initializer
             ),
             "non_negative_inhibition": self.non_negative_inhibition,
+            "topography": self.topography,
         }

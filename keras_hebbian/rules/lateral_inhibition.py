@@ -9,6 +9,9 @@ Symbols, all dimensionless, `b` a sample, `i` an input, `u`, `v` units:
 - `o[b, u]`: activity after inhibition, in (0, 1), `(batch, units)`
 - `s`: sparsity, the mean activity that the thresholds aim at
 
+Below 0, `L` excites. On a grid it is fixed between neighbours and learned
+between all other units.
+
 Products are written with `@`: on torch `keras.ops.matmul` and other functions
 of two tensors round float64 to float32.
 
@@ -18,7 +21,7 @@ Reference:
     sparse coding model with synaptically local plasticity and spiking neurons
     can account for the diverse shapes of V1 simple cell receptive fields",
     PLoS Computational Biology 7(10), 2011. The equations are those of the
-    SparseDream network.
+    SparseDream network, but for the grid.
 """
 
 from typing import NamedTuple
@@ -35,6 +38,13 @@ class State(NamedTuple):
     kernel: Tensor  # (inputs, units)
     threshold: Tensor  # (units,)
     inhibition: Tensor  # (units, units)
+
+
+class Neighbors(NamedTuple):
+    """Which units excite each other, and how much: `L = -excitation`."""
+
+    near: Tensor  # (units, units), boolean and symmetric
+    excitation: Tensor  # scalar
 
 
 def scaled(inputs: Tensor, norm: float) -> Tensor:
@@ -102,6 +112,7 @@ def step(
     growth: tuple[float, float] = (0.0, float("inf")),
     non_negative: bool = False,
     norm: float | None = None,
+    neighbors: Neighbors | None = None,
 ) -> State:
     """The state after a batch.
 
@@ -111,7 +122,8 @@ def step(
     L += rate * added, diagonal kept at 0;  non_negative: what is < 0 becomes 0
     ```
 
-    With `norm`, each column of `W` is then scaled to that Euclidean norm.
+    With `norm`, each column of `W` is then scaled to that Euclidean norm. With
+    `neighbors`, `L` between two of them is `-excitation`, whatever was added.
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
     kernel = state.kernel * factor
@@ -123,6 +135,10 @@ def step(
     inhibition = state.inhibition + rates.inhibition * added.inhibition
     if non_negative:
         inhibition = ops.relu(inhibition)
+    if neighbors is not None:
+        inhibition = ops.where(
+            neighbors.near, -neighbors.excitation, inhibition
+        )
     off_diagonal = 1 - ops.eye(inhibition.shape[0], dtype=inhibition.dtype)
     return State(kernel, threshold, inhibition * off_diagonal)
 
@@ -135,6 +151,7 @@ def one_by_one(
     precision: float,
     non_negative: bool = False,
     norm: float | None = None,
+    neighbors: Neighbors | None = None,
 ) -> tuple[State, Tensor]:
     """The state after the samples of a batch, learned one after another.
 
@@ -157,6 +174,7 @@ def one_by_one(
             precision,
             non_negative=non_negative,
             norm=norm,
+            neighbors=neighbors,
         )
         return (*state, total + activity)
 

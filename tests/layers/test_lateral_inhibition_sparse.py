@@ -412,6 +412,12 @@ BAD_ARGUMENTS = [
     {"inhibition_rate": None},
     {"update": "online"},
     {"precision": 0},
+    {"topography": (3, 5)},
+    {"topography": (3, 2, 2)},
+    {"topography": 12.0},
+    {"topography": "square"},
+    {"topography": ()},
+    {"excitation": 1.0},
 ]
 
 
@@ -550,3 +556,133 @@ def test_defaults_leave_no_unit_silent(digits, batch_size):
     ).history
     assert history["silent"][-1] == 0
     assert history["activity"][-1] == pytest.approx(1, abs=0.2)
+
+
+def grid_of(units, columns):
+    """Which units are neighbours, one pair after another."""
+    places = [divmod(unit, columns) for unit in range(units)]
+    return np.array(
+        [
+            [max(abs(a - c), abs(b - d)) == 1 for c, d in places]
+            for a, b in places
+        ]
+    )
+
+
+@pytest.mark.parametrize(("batch_size", "columns"), [(40, 4), (1, 12)])
+def test_on_a_grid_it_is_the_loop_with_excited_neighbours(
+    float64, digits, batch_size, columns
+):
+    samples = digits[:40].astype("float64")
+    layer = sparse(
+        12,
+        update="sequential",
+        inhibition_rate=0.01,
+        topography=columns if columns == 12 else (3, columns),
+        excitation=0.7,
+    )
+    layer.build((None, 64))
+    start = state_of(layer)
+    expected = oracles.lateral_inhibition(
+        start["kernel"].T,
+        start["threshold"][:, None],
+        start["inhibition"],
+        samples,
+        sp=0.01,
+        xi=0.01,
+        gamma=1.0,
+        beta=0.01,
+        columns=columns,
+        excitation=0.7,
+    )
+    for first in range(0, 40, batch_size):
+        layer(samples[first : first + batch_size], training=True)
+    state = state_of(layer)
+    for name, oracle in (
+        ("kernel", expected[0].T),
+        ("threshold", expected[1][:, 0]),
+        ("inhibition", expected[2]),
+    ):
+        np.testing.assert_allclose(state[name], oracle, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("non_negative", [False, True])
+def test_on_a_grid_only_inhibition_of_the_others_is_learned(
+    float64, digits, non_negative
+):
+    """Otherwise batches are learned as from the same inhibition without."""
+    given = {
+        "sparsity": 0.1,
+        "inhibition_rate": 0.1,
+        "non_negative_inhibition": non_negative,
+    }
+    layer = sparse(12, topography=(3, 4), excitation=0.5, **given)
+    plain = sparse(12, **given)
+    near = grid_of(12, 4)
+    for each in (layer, plain):
+        each.build((None, 64))
+    for name, value in state_of(layer).items():
+        getattr(plain, name).assign(value)
+    for first in range(0, 60, 20):
+        batch = digits[first : first + 20].astype("float64")
+        for each in (layer, plain):
+            each(batch, training=True)
+        state, others = state_of(layer), state_of(plain)
+        np.testing.assert_array_equal(state["inhibition"][near], -0.5)
+        others["inhibition"][near] = -0.5
+        for name, value in state.items():
+            np.testing.assert_allclose(value, others[name], atol=1e-12)
+        plain.inhibition.assign(others["inhibition"])
+    assert np.abs(state["inhibition"][~near]).max() > 0.01
+
+
+def test_neighbours_on_a_grid_become_alike(digits):
+    """More than on any of 99 grids with the same units in random places."""
+    layer = kh.LateralInhibitionSparse(36, learning_rate=0.1, topography=(6, 6))
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile()
+    history = model.fit(
+        digits,
+        batch_size=50,
+        epochs=20,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=0,
+    ).history
+    assert history["excitation"][0] == pytest.approx(16**2 / 5)
+    assert history["excitation"][-1] == pytest.approx(16**2 / 5 / 20)
+    state = state_of(layer)
+    near = grid_of(36, 6)
+    np.testing.assert_allclose(
+        state["inhibition"][near], -history["excitation"][-1], rtol=1e-6
+    )
+    alike = np.corrcoef(state["kernel"].T)
+    rng = np.random.default_rng(0)
+    places = (rng.permutation(36) for _ in range(99))
+    chance = [alike[np.ix_(order, order)][near].mean() for order in places]
+    assert alike[near].mean() > max(chance)
+
+
+def test_a_grid_is_kept_by_configuration_and_file(digits, tmp_path):
+    layer = sparse(12, topography=[3, 4], excitation=0.5)
+    assert layer.topography == (3, 4)
+    copy = kh.LateralInhibitionSparse.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    layer(digits[:20], training=True)
+    layer.excitation = 0.25
+    model.save(tmp_path / "model.keras")
+    (loaded,) = keras.models.load_model(tmp_path / "model.keras").layers
+    assert (loaded.topography, float(loaded.excitation)) == ((3, 4), 0.25)
+    for each in (layer, loaded):
+        each(digits[20:40], training=True)
+    for name, value in state_of(layer).items():
+        np.testing.assert_array_equal(state_of(loaded)[name], value)
+    near = grid_of(12, 4)
+    np.testing.assert_array_equal(state_of(loaded)["inhibition"][near], -0.25)
+
+
+@pytest.mark.parametrize("excitation", [None, -1.0, "much", np.nan])
+def test_a_grid_needs_an_excitation(excitation):
+    """Without a norm there is no default."""
+    with pytest.raises(ValueError, match=r"Expected `excitation`.*Received"):
+        sparse(12, topography=12, excitation=excitation)

@@ -83,6 +83,7 @@ LAYERS = {
     "p3": lambda: kh.HebbianCompetitive(7, p=3, k=4),
     "sparse": lambda: kh.LateralInhibitionSparse(7),
     "sequential": lambda: kh.LateralInhibitionSparse(7, update="sequential"),
+    "topographic": lambda: kh.LateralInhibitionSparse(7, topography=7),
     "oja": lambda: Oja(7),
 }
 
