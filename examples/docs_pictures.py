@@ -107,6 +107,12 @@ SPARSE_PICTURES: dict[str, Panels] = {
         for x in (0.0002, 0.002, 0.02, 1.0)
     },
 }
+GRID = {"activation": "linear", "learning_rate": 0.1, "topography": (5, 5)}
+GRID_PICTURES: dict[str, Panels] = {
+    "excitation": {
+        f"excitation = {x}": {"excitation": x} for x in (0.0, 20.0, 51.2, 200.0)
+    },
+}
 PCA_PICTURES: dict[str, Panels] = {
     "ordered": {
         "ordered, centered": {"center": True},
@@ -231,6 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
             (kh.SoftHebb, SOFT, SOFT_PICTURES),
             (kh.SoftHebb, CENTRED, CENTRED_PICTURES),
             (experiment.sparse_units, SPARSE, SPARSE_PICTURES),
+            (kh.LateralInhibitionSparse, GRID, GRID_PICTURES),
             (kh.HebbianPCA, {}, PCA_PICTURES),
             (square_map, {}, MAP_PICTURES),
         )
