@@ -35,6 +35,7 @@ WITH_CODE = [
 )
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples")
     run_code_of(page)
 
 

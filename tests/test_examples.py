@@ -96,6 +96,7 @@ def test_gallery(tmp_path, large_digits):
         ("examples/cifar10_deep.py", 4),
         ("tests/benchmarks/convolution.py", 3),
         pytest.param("examples/drift.py", 18, marks=LITERT),
+        ("examples/topography.py", 2),
         ("tests/benchmarks/guards.py", 2),
         ("tests/benchmarks/mixed_precision.py", 3),
         ("tests/benchmarks/step.py", 14),
@@ -219,3 +220,61 @@ def test_defaults(tmp_path):
     assert "breast cancer, standardized" in study["sets"]
     for row in study["sets"].values():
         assert 0 <= row["HebbianCompetitive"]["accuracy"][0] <= 1
+
+
+def test_rules(tmp_path):
+    """One rule of each kind; a second run has nothing left to do."""
+    given = [
+        *("--quick", "--seeds=1", "--output=rules.json"),
+        *("--only", "SoftHebb", "k-means", "PCA", "backpropagation"),
+    ]
+    printed = run(tmp_path, "rules.py", *given)
+    assert "not the results" in printed
+    results = json.loads((tmp_path / "rules.json").read_text())
+    assert list(results["settings"]) == [
+        "digits, 16 units",
+        "digits, 8 filters",
+    ]
+    for setting, rows in results["settings"].items():
+        assert list(rows) == given[4:]
+        for name, row in rows.items():
+            measured = row["seeds"]["1"]
+            assert {"all", "10 %", "1 %", "seconds"} <= set(measured)
+            voted = setting == "digits, 16 units" and name in given[4:6]
+            assert ("winners" in measured) == voted
+            assert measured.pop("seconds") > 0
+            assert all(0 <= value <= 1 for value in measured.values())
+    again = run(tmp_path, "rules.py", *given)
+    assert again.strip() == printed[printed.index("| digits, 16") :].strip()
+    assert json.loads((tmp_path / "rules.json").read_text()) == results
+
+
+def test_the_best_arguments_of_a_rule_are_chosen(
+    monkeypatch, digits, digit_labels
+):
+    """Of units of which one or all are read out."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import rules
+
+    def some(units, count):
+        kept = [1.0] * count + [0.0] * (units - count)
+        return [rules.random_units(units)[0], keras.layers.Rescaling(kept)]
+
+    monkeypatch.setitem(rules.RULES, "some", some)
+    choices = [{"count": count} for count in (1, 30)]
+    monkeypatch.setitem(rules.CHOICES, "some", choices)
+    split = digits, digit_labels
+    data = rules.prepared(split, split, convolution=False)
+    setting = rules.Setting("digits", 30)
+    chosen = rules.choose("some", setting, data, epochs=1, seed=0)
+    assert chosen == {"count": 30}
+
+
+def test_the_measures_of_rules_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import rules
+
+    features = np.array([[0.0, 3.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+    assert rules.sparsity(features) == pytest.approx((1 + 0) / 2)
+    places = np.array([[0, 1, 5, 2], [7, 1, 0, 2]])  # two units, two places
+    np.testing.assert_array_equal(rules.winners(places, 2), [[1, 0], [0, 1]])
