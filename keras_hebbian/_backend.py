@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -189,21 +189,60 @@ def visible(value: Tensor) -> float | None:
         return None
 
 
+class Rows(NamedTuple):
+    """A batch as the numbers of its rows, and the whole array."""
+
+    numbers: Tensor
+    array: Tensor
+
+    def take(self) -> Tensor:
+        import tensorflow as tf
+
+        return tf.gather(self.array, self.numbers)
+
+
+def row_batches(array: np.ndarray, size: int, shuffle: bool) -> Any:
+    """Batches of an array on TensorFlow, from which a step takes its rows.
+
+    Where steps are short, a pipeline that cuts each batch takes nearly half
+    of the time of `fit`.
+    """
+    import tensorflow as tf
+
+    numbers = tf.data.Dataset.range(len(array))
+    if shuffle:
+        numbers = numbers.shuffle(len(array))
+    if array.dtype.kind == "f":
+        array = tf.convert_to_tensor(array, keras.config.floatx())
+    arrays = tf.data.Dataset.from_tensors(array).repeat()
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    batches = tf.data.Dataset.zip(Rows(numbers.batch(size), arrays))
+    return batches.with_options(options)
+
+
 def jax_execution(step: Callable, steps: int) -> Callable:
     """Steps of training as one program, where Keras calls one after another.
 
     Returns:
         Function of the state and an iterator over batches, to the logs of the
         last step and the state. Batches of other shapes, such as the last and
-        incomplete one, are another program.
+        incomplete one, are another program; fewer batches than before are not.
     """
     import jax
 
-    def run(state: Any, batches: Any) -> tuple[Any, Any]:
-        state, logs = jax.lax.scan(
-            lambda state, batch: step(state, batch)[::-1], state, batches
+    most: dict[Any, int] = {}  # batches of an execution, by their shapes
+
+    def run(state: Any, batches: Any, count: int) -> tuple[Any, Any]:
+        def batch(i: Any) -> Any:
+            return jax.tree.map(lambda values: values[i], batches)
+
+        logs, _ = jax.eval_shape(step, state, batch(0))
+        logs = jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), logs)
+        return jax.lax.fori_loop(
+            0, count, lambda i, last: step(last[1], batch(i)), (logs, state)
         )
-        return jax.tree.map(lambda values: values[-1], logs), state
 
     run = jax.jit(run, donate_argnums=0)
 
@@ -211,15 +250,19 @@ def jax_execution(step: Callable, steps: int) -> Callable:
         on_host = isinstance(batches[0], np.ndarray)
         return (np if on_host else jax.numpy).stack(batches)
 
-    def shapes(batch: Any) -> list[tuple[int, ...]]:
-        return [values.shape for values in jax.tree.leaves(batch)]
+    def shapes(batch: Any) -> tuple[tuple[int, ...], ...]:
+        return tuple(values.shape for values in jax.tree.leaves(batch))
 
     def execution(state: Any, iterator: Iterator) -> tuple[Any, Any]:
         batches = list(itertools.islice(iterator, steps))
         if not batches:
             raise StopIteration
-        for _, alike in itertools.groupby(batches, shapes):
-            logs, state = run(state, jax.tree.map(stack, *alike))
+        for shape, group in itertools.groupby(batches, shapes):
+            alike = list(group)
+            count = len(alike)
+            most[shape] = max(count, most.get(shape, 0))
+            alike += alike[-1:] * (most[shape] - count)  # not learned from
+            logs, state = run(state, jax.tree.map(stack, *alike), count)
         return logs, state
 
     return execution

@@ -211,11 +211,13 @@ def _stage(
             )
         ]
     stage = HebbianSequential([_input(below or layers), *frozen, *layers])
-    stage.compile(
-        steps_per_execution=model.steps_per_execution,
-        run_eagerly=model.run_eagerly,
-        jit_compile=model.jit_compile,
-    )
+    settings = {
+        "run_eagerly": model.run_eagerly,
+        "jit_compile": model.jit_compile,
+    }
+    if getattr(model, "_steps_are_given", True):
+        settings["steps_per_execution"] = model.steps_per_execution
+    stage.compile(**settings)
     return stage
 
 

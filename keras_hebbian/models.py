@@ -2,13 +2,14 @@
 
 import functools
 import inspect
+import math
 import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_hebbian._backend import jax_execution
+from keras_hebbian._backend import Rows, jax_execution, row_batches
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
@@ -26,6 +27,50 @@ _Functional = _functional_class()
 
 KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
 
+STEPS_PER_EXECUTION = 20
+TUNED_FROM = 100  # batches in an epoch; fewer do not make up for compiling
+
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+)
+
+
+_FOR_ROWS = {  # arguments of `fit` that do not need the array
+    "x",
+    "batch_size",
+    "epochs",
+    "verbose",
+    "callbacks",
+    "shuffle",
+    "initial_epoch",
+}
+
+
+def _batches_of(given: dict[str, Any]) -> int:
+    """Batches of an epoch of `fit`, 0 if its data are not arrays."""
+    arrays = keras.tree.flatten(given.get("x"))
+    if not arrays or not all(getattr(each, "shape", ()) for each in arrays):
+        return 0
+    if given.get("steps_per_epoch"):
+        return given["steps_per_epoch"]
+    return math.ceil(arrays[0].shape[0] / (given.get("batch_size") or 32))
+
+
+def _needs_batches(callback: Any) -> bool:
+    """Whether a callback does something at each batch."""
+    by_epoch = "epoch" in (
+        getattr(callback, "save_freq", None),  # Keras's checkpoints
+        getattr(callback, "per", None),  # `WeightVisualization`
+    )
+    return not by_epoch and any(
+        getattr(getattr(callback, name), "__func__", None)
+        is not getattr(keras.callbacks.Callback, name)
+        for name in _BATCH_HOOKS
+    )
+
 
 class _LocalTraining:
     """The training step of the models below.
@@ -35,6 +80,30 @@ class _LocalTraining:
     """
 
     _learning: list[bool] | None = None  # which layers, in the compiled step
+    _steps_are_given = True  # whether `compile` got `steps_per_execution`
+
+    @functools.wraps(keras.Model.compile)
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        compile = super().compile
+        given = inspect.signature(compile).bind(*args, **kwargs).arguments
+        compile(**given)
+        self._steps_are_given = "steps_per_execution" in given
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        if not self._steps_are_given:
+            config.pop("steps_per_execution", None)
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Keras's, which takes any other `compile` for one that it cannot
+        call with this."""
+        if type(self).compile is not _LocalTraining.compile:
+            super().compile_from_config(config)
+            return
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
@@ -49,8 +118,53 @@ class _LocalTraining:
             callbacks = keras.tree.flatten(callbacks)
             callbacks = [each for each in callbacks if each is not None]
             given["callbacks"] = [LayerReports(), *callbacks]
+        if self.compiled and not self._steps_are_given:
+            self._choose_steps(_batches_of(given), callbacks)
         self._notice_frozen_layers()
+        if self._takes_rows(given):
+            size = given.pop("batch_size", None) or 32
+            shuffle = given.pop("shuffle", True)
+            given["x"] = row_batches(given["x"], size, shuffle)
+            given["shuffle"] = False
         return fit(**given)
+
+    def _choose_steps(self, batches: int, callbacks: Any) -> None:
+        """Sets the steps of an execution, which `compile` left open."""
+        several = (
+            self.loss is None
+            and not self.run_eagerly
+            and keras.backend.backend() != "torch"  # runs single steps
+            and keras.distribution.distribution() is None
+            and batches >= TUNED_FROM
+            and not any(map(_needs_batches, callbacks))
+        )
+        steps = STEPS_PER_EXECUTION if several else 1
+        if steps != self.steps_per_execution:
+            self.steps_per_execution = steps
+            self.train_function = None
+            self.test_function = None
+            self.predict_function = None
+
+    def _takes_rows(self, given: dict[str, Any]) -> bool:
+        """Whether the step itself may take its batch out of the array.
+
+        Only on TensorFlow and a CPU: the data pipelines of JAX and torch cost
+        little, and that of TensorFlow fills a GPU while it computes.
+        """
+        x = given.get("x")
+        return (
+            keras.backend.backend() == "tensorflow"
+            and self.compiled
+            and self.loss is None
+            and not self.run_eagerly
+            and not self.jit_compile
+            and self.distribute_strategy.num_replicas_in_sync == 1
+            and type(self).train_step is _LocalTraining.train_step
+            and type(x) is np.ndarray
+            and x.dtype.kind in "fiub"
+            and given.get("shuffle", True) in (True, False)
+            and given.keys() <= _FOR_ROWS
+        )
 
     def _notice_frozen_layers(self) -> None:
         """Whether a layer learns is fixed when Keras compiles the step."""
@@ -149,6 +263,8 @@ class _LocalTraining:
         return any(metric.name != "loss" for metric in self.metrics)
 
     def _step(self, data: Any, training: bool) -> dict[str, Any]:
+        if isinstance(data, Rows):
+            data = data.take()
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if training and sample_weight is not None:
             self._check_fit(sample_weight=sample_weight)

@@ -1,0 +1,219 @@
+"""How `fit` runs its steps where `compile` leaves that open."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_hebbian as kh
+from keras_hebbian._backend import row_batches
+
+BACKEND = keras.backend.backend()
+SEVERAL = 1 if BACKEND == "torch" else 20
+IMAGES = np.random.default_rng(0).random((403, 6), dtype="float32")
+
+
+def model_with(**arguments):
+    keras.utils.set_random_seed(0)
+    layer = kh.HebbianCompetitive(4, name="units")
+    model = kh.HebbianSequential([keras.Input((6,)), layer])
+    model.compile(**arguments)
+    return model
+
+
+def fitted(images=IMAGES, seed=1, **arguments):
+    """A model after two epochs of 101 batches, the last of 3 samples."""
+    model = model_with()
+    keras.utils.set_random_seed(seed)
+    model.fit(images, batch_size=4, epochs=2, verbose=0, **arguments)
+    return model
+
+
+def kernel_of(model):
+    return ops.convert_to_numpy(model.layers[0].kernel).copy()
+
+
+class Counter(keras.callbacks.Callback):
+    """Counts in one of the hooks for batches."""
+
+    def __init__(self, hook):
+        super().__init__()
+        self.batches = []
+        setattr(self, hook, lambda batch, logs=None: self.batches.append(batch))
+
+
+class Cut(keras.utils.PyDataset):
+    """The same batches, which take Keras's own path."""
+
+    def __len__(self):
+        return 101
+
+    def __getitem__(self, index):
+        return (IMAGES[4 * index : 4 * (index + 1)],)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_arrays_teach_what_their_batches_do_to_the_bit(dtype):
+    images = (255 * IMAGES).astype("uint8").astype(dtype)
+    whole, cut = (model_with(steps_per_execution=1) for _ in range(2))
+    whole.fit(images, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    batches = [images[i : i + 4] for i in range(0, 403, 4)]
+    if dtype == "float64":
+        batches = [batch.astype("float32") for batch in batches]
+    for batch in 2 * batches:
+        cut.train_on_batch(batch)
+    assert int(whole.layers[0].iterations) == 202
+    np.testing.assert_array_equal(kernel_of(whole), kernel_of(cut))
+
+
+def test_several_steps_in_a_go_teach_what_single_ones_do():
+    one = model_with(steps_per_execution=1)
+    one.fit(Cut(), epochs=2, shuffle=False, verbose=0)
+    several = fitted(shuffle=False)
+    assert several.steps_per_execution == SEVERAL
+    assert int(several.layers[0].iterations) == 202
+    np.testing.assert_allclose(kernel_of(several), kernel_of(one), rtol=1e-6)
+
+
+def test_the_order_of_a_fit_is_that_of_its_seed():
+    first, again, other = (kernel_of(fitted(seed=seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-4
+    in_order = kernel_of(fitted(shuffle=False))
+    assert np.abs(first - in_order).max() > 1e-4
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a tf.data.Dataset")
+def test_each_epoch_has_its_own_order_of_all_rows():
+    batches = row_batches(IMAGES, 4, shuffle=True)
+    epochs = [list(batches) for _ in range(3)]
+    orders = [np.concatenate([x.numbers for x in each]) for each in epochs]
+    for order, each in zip(orders, epochs, strict=True):
+        np.testing.assert_array_equal(np.sort(order), np.arange(403))
+        assert [len(x.numbers) for x in each] == 100 * [4] + [3]
+        taken = np.concatenate([x.take() for x in each])
+        np.testing.assert_array_equal(taken, IMAGES[order])
+    assert (orders[0] != orders[1]).any()
+    assert (orders[1] != orders[2]).any()
+
+
+def test_an_array_that_changed_between_fits_is_seen():
+    images = IMAGES.copy()
+    model, other = model_with(), model_with()
+    for each in (model, other):
+        each.fit(images, batch_size=4, shuffle=False, verbose=0)
+    images[:] = IMAGES[::-1]
+    model.fit(images, batch_size=4, shuffle=False, verbose=0)
+    other.fit(IMAGES[::-1].copy(), batch_size=4, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(kernel_of(model), kernel_of(other))
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "on_batch_begin",
+        "on_batch_end",
+        "on_train_batch_begin",
+        "on_train_batch_end",
+    ],
+)
+def test_callbacks_that_need_batches_get_each(hook):
+    counter = Counter(hook)
+    model = fitted(callbacks=[counter])
+    assert counter.batches == 2 * list(range(101))
+    assert int(model.layers[0].iterations) == 202
+
+
+def test_callbacks_of_epochs_change_nothing(tmp_path):
+    path = tmp_path / "{epoch}.weights.h5"
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(path, save_weights_only=True),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+        kh.LinearRateDecay(),
+    ]
+    assert fitted(callbacks=callbacks).steps_per_execution == SEVERAL
+    assert len(list(tmp_path.iterdir())) == 2
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        path, save_weights_only=True, save_freq=7
+    )
+    assert fitted(callbacks=[checkpoint]).steps_per_execution == 1
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_what_is_said_is_obeyed(steps, tmp_path):
+    if BACKEND == "torch" and steps > 1:
+        pytest.skip("Keras runs single steps on torch")
+    model = model_with(steps_per_execution=steps)
+    counter = Counter("on_train_batch_end")
+    model.fit(IMAGES, batch_size=4, callbacks=[counter], verbose=0)
+    assert model.steps_per_execution == steps
+    assert len(counter.batches) == -(-101 // steps)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded.fit(IMAGES, batch_size=4, verbose=0)
+    assert loaded.steps_per_execution == steps
+
+
+def test_what_is_left_open_stays_so_in_a_file(tmp_path):
+    fitted().save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.compiled
+    assert loaded.steps_per_execution == 1
+    loaded.fit(IMAGES, batch_size=4, verbose=0)
+    assert loaded.steps_per_execution == SEVERAL
+
+
+@pytest.mark.parametrize(
+    ("compiled", "given"),
+    [
+        ({}, {"x": IMAGES[:396]}),  # 99 batches
+        ({}, {"x": Cut()}),
+        ({"run_eagerly": True}, {"x": IMAGES}),
+        ({"loss": "mse"}, {"x": IMAGES, "y": np.zeros((403, 4))}),
+    ],
+    ids=["few batches", "no array", "eager", "with a loss"],
+)
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable")
+def test_otherwise_it_stays_with_single_steps(compiled, given):
+    model = model_with(**compiled)
+    model.fit(**given, batch_size=4, shuffle=False, verbose=0)
+    assert model.steps_per_execution == 1
+
+
+@pytest.mark.parametrize("last", [403, 8])
+def test_predictions_after_a_fit_are_those_before(last):
+    """Its functions run the same number of steps as they were compiled for."""
+    model = model_with()
+    model.layers[0].trainable = False
+    images = IMAGES[:last]
+    before = model.predict(images, batch_size=4, verbose=0)
+    model.fit(IMAGES, batch_size=4, verbose=0)
+    after = model.predict(images, batch_size=4, verbose=0)
+    np.testing.assert_allclose(after, before, rtol=1e-6)
+    model.evaluate(images, batch_size=4, verbose=0)
+
+
+def test_a_model_with_its_own_step_gets_its_batches():
+    seen = []
+
+    def shape_of(data):
+        images, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        return tuple(images.shape[1:])
+
+    class Own(kh.HebbianSequential):
+        if BACKEND == "jax":
+
+            def train_step(self, state, data):
+                seen.append(shape_of(data))
+                return super().train_step(state, data)
+
+        else:
+
+            def train_step(self, data):
+                seen.append(shape_of(data))
+                return super().train_step(data)
+
+    model = Own([keras.Input((6,)), kh.HebbianCompetitive(4)])
+    model.compile()
+    model.fit(IMAGES, batch_size=4, verbose=0)
+    assert set(seen) == {(6,)}
