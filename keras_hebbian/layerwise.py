@@ -37,7 +37,8 @@ def fit_layerwise(
     runs through all layers below again in each epoch, and nothing is kept.
 
     The settings `steps_per_execution`, `run_eagerly` and `jit_compile` are
-    those of the model, which need not be compiled.
+    those of the model, which need not be compiled. What its `compile` left open
+    stays open.
 
     Example:
 

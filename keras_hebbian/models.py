@@ -381,6 +381,10 @@ class HebbianModel(_LocalTraining, keras.Model):
     `evaluate` returns the compiled metrics, and without any what the local
     layers report.
 
+    Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
+    steps in one execution on TensorFlow and JAX if the data are arrays of 100
+    batches or more and no callback needs each batch.
+
     Example:
 
     >>> import keras
@@ -449,6 +453,10 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     layers report; with several of them each name starts with the layer's own.
     `evaluate` returns the compiled metrics, and without any what the local
     layers report. `fit_layerwise` trains the local layers one after another.
+
+    Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
+    steps in one execution on TensorFlow and JAX if the data are arrays of 100
+    batches or more and no callback needs each batch.
 
     Example:
 

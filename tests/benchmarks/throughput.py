@@ -7,8 +7,9 @@ the same number of threads. The process times in turns, on the same data: whole
 epochs of `fit` on an array after its first epoch, with all of Keras's own work;
 the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
-must do. Ten or a hundred steps run per execution, where the backend has it, and
-XLA compiles sparse units on TensorFlow, too.
+must do. With `--tuned`, ten or a hundred steps run per execution, where the
+backend has it, and XLA compiles sparse units on TensorFlow, too; with
+`--default`, `compile()` is told nothing. Without either both are measured.
 Peers that are installed run alongside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
 torch. Medians of five turns, with the slowest and the fastest. Memory is the
@@ -39,6 +40,7 @@ RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 OUTPUT = RESULTS / "benchmarks" / "throughput.json"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 PEERS = {"scikit-learn": "k-means", "minisom": "MiniSom"}
+SETTINGS = ["default", "tuned"]
 TURNS = 5
 
 
@@ -87,7 +89,7 @@ def images_of(case: Case) -> np.ndarray:
     return images
 
 
-def fit_of(case: Case, images: np.ndarray) -> Callable[[], float]:
+def fit_of(case: Case, images: np.ndarray, tuned: bool) -> Callable[[], float]:
     """A `fit` of two epochs, which returns the seconds of the second."""
     import keras
 
@@ -115,10 +117,11 @@ def fit_of(case: Case, images: np.ndarray) -> Callable[[], float]:
     model = kh.HebbianSequential([keras.Input((case.inputs,)), layer])
     by = keras.backend.backend()
     sparse_on_tensorflow = "p" not in case.layer and by == "tensorflow"
-    model.compile(
-        steps_per_execution=1 if by == "torch" else case.steps_per_execution,
-        jit_compile=True if sparse_on_tensorflow else "auto",
-    )
+    settings = {
+        "steps_per_execution": 1 if by == "torch" else case.steps_per_execution,
+        "jit_compile": True if sparse_on_tensorflow else "auto",
+    }
+    model.compile(**settings if tuned else {})
 
     def run() -> float:
         ends = []
@@ -233,7 +236,7 @@ def peer_of(name: str, case: Case, images: np.ndarray) -> Callable[[], Any]:
     return run
 
 
-def measure(name: str, by: str) -> dict:
+def measure(name: str, by: str, settings: str) -> dict:
     """Samples per second of a case by a backend or peer, and its memory."""
     case = CASES[name]
     images = images_of(case)
@@ -249,7 +252,7 @@ def measure(name: str, by: str) -> dict:
         images = images[: 100_000 // case.units]
     if by in BACKENDS:
         whole = {
-            "fit": fit_of(case, images),
+            "fit": fit_of(case, images, settings == "tuned"),
             "product": timed(product_of(case, images)),
         }
     else:
@@ -265,7 +268,13 @@ def measure(name: str, by: str) -> dict:
     for _ in range(TURNS):
         for kind, (samples, run) in runs.items():
             rates[kind].append(round(samples / run(), 1))
-    return {"case": name, "by": by, **rates, "memory": memory}
+    return {
+        "case": name,
+        "by": by,
+        "settings": settings if by in BACKENDS else None,
+        **rates,
+        "memory": memory,
+    }
 
 
 def peak_memory() -> int:
@@ -274,7 +283,7 @@ def peak_memory() -> int:
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def apart(name: str, by: str, threads: int) -> dict:
+def apart(name: str, by: str, settings: str, threads: int) -> dict:
     """`measure` in a process of its own."""
     environment = {
         **os.environ,
@@ -285,7 +294,7 @@ def apart(name: str, by: str, threads: int) -> dict:
     }
     command = [sys.executable, __file__, "--threads", str(threads)]
     done = subprocess.run(
-        [*command, "--apart", name, by],
+        [*command, "--apart", name, by, settings],
         env=environment,
         stdout=subprocess.PIPE,
         check=True,
@@ -307,6 +316,8 @@ def table(figures: list[dict]) -> str:
         )
         ratios = [f"{fit / loop:.1f}" if loop else "" for loop in loops]
         by = {**BACKENDS, **PEERS}.get(figure["by"], "plain torch, dense")
+        if figure.get("settings"):
+            by += f", {figure['settings']}"
         case = CASES[figure["case"]]
         cells = [
             figure["case"],
@@ -325,11 +336,15 @@ def table(figures: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
+    for each in SETTINGS:
+        parser.add_argument(
+            f"--{each}", dest="settings", action="append_const", const=each
+        )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--output", type=pathlib.Path, help=f"default, of all cases: {OUTPUT}"
     )
-    parser.add_argument("--apart", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--apart", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.apart:
         print(json.dumps(measure(*args.apart)))
@@ -343,11 +358,14 @@ def main() -> None:
         for package in map(str.lower, each)
     }
     installed = [name for name in (*BACKENDS, *PEERS) if name in packages]
+    settings = args.settings or SETTINGS
     figures = []
     for name in args.cases or CASES:
         for by in [*installed, "dense"]:
-            if by in BACKENDS or name in WITH_PEERS:
-                figures.append(apart(name, by, args.threads))
+            if by not in BACKENDS and name not in WITH_PEERS:
+                continue
+            for each in settings if by in BACKENDS else settings[:1]:
+                figures.append(apart(name, by, each, args.threads))
                 print(table(figures[-1:]).splitlines()[-1], flush=True)
     print(f"\n{table(figures)}")
     output = args.output or (None if args.cases else OUTPUT)
