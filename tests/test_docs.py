@@ -65,8 +65,8 @@ def test_the_code_of_the_readme_does_what_it_says(
     if keras.backend.backend() != "torch":
         import tensorflow as tf
 
-        features = tf.saved_model.load("features").serve(np.ones((5, 8, 8)))
-        assert features.shape == (5, 100)
+        exported = tf.saved_model.load("features")
+        assert exported.serve(np.ones((5, 8, 8))).shape == (5, 100)
 
 
 def test_the_badges_of_the_readme_are_true():
