@@ -88,6 +88,7 @@ OVERFLOWS = {
     "competing_p2": ({}, 3e38),
     "sparse": ({"threshold_rate": 1e38}, 1.0),
     "sequential": ({"learning_rate": 1e38}, 1e6),
+    "topographic": ({"threshold_rate": 1e38}, 1.0),
     "pca": ({}, 3e38),
     "map": ({}, 1e30),
     "sequential_map": ({"learning_rate": 1e30}, 1.0),
