@@ -29,6 +29,7 @@ KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
 
 STEPS_PER_EXECUTION = 20
 TUNED_FROM = 100  # batches in an epoch; fewer do not make up for compiling
+ROWS_UP_TO = 1_000_000  # samples, whose order takes memory, too
 
 _BATCH_HOOKS = (
     "on_batch_begin",
@@ -162,6 +163,7 @@ class _LocalTraining:
             and type(self).train_step is _LocalTraining.train_step
             and type(x) is np.ndarray
             and x.dtype.kind in "fiub"
+            and len(x) <= ROWS_UP_TO
             and given.get("shuffle", True) in (True, False)
             and given.keys() <= _FOR_ROWS
         )
