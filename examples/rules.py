@@ -334,6 +334,7 @@ def by_backpropagation(
             (train, data.train[1]),
             (test, data.test[1]),
             {label: places},
+            1e-2 if setting.convolution else 1e-3,
             epochs,
             min(10_000, len(train)),
         )

@@ -168,10 +168,13 @@ def test_learners_learn_as_live_models_do_and_go_on_elsewhere(exported):
         assert set(end) == set(weights)
         for weight, value in weights.items():
             np.testing.assert_allclose(
-                end[weight], value, rtol=0, atol=1e-5, err_msg=name
+                end[weight], value, rtol=1e-5, atol=1e-5, err_msg=name
             )
         np.testing.assert_allclose(
-            np.load(folder / name / "outputs.npy"), outputs, rtol=0, atol=1e-5
+            np.load(folder / name / "outputs.npy"),
+            outputs,
+            rtol=1e-5,
+            atol=1e-5,
         )
     run(folder, format, "second")
 
