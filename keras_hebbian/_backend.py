@@ -39,7 +39,8 @@ def first(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest value of each row, and its place, of equal ones the first.
 
     `(rows, columns)` to the values and the places, both `(rows,)`. Elsewhere
-    than on torch `argmax` takes twice as long.
+    than on torch `argmax` takes twice as long, and on TensorFlow it looks at
+    the signs of zeros, with operations that LiteRT does not have.
     """
     if keras.backend.backend() == "torch":
         return tuple(values.max(dim=-1))
@@ -66,19 +67,6 @@ def _ends(ranked: Tensor, k: int) -> Tensor:
     # XLA turns a slice of `top_k` into a full sort; a masked sum it does not.
     chosen = np.arange(k) == np.array([0, k - 1])[:, None, None]
     return ops.sum(ops.where(chosen, ranked, 0), axis=-1)
-
-
-def first_largest(values: Tensor) -> Tensor:
-    """The place of the largest value of each row, of equal ones the first.
-
-    `keras.ops.argmax` looks at signs of zeros on TensorFlow, with operations
-    that LiteRT does not have.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.argmax(values, axis=-1, output_type="int32")
-    return ops.argmax(values, axis=-1)
 
 
 def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
