@@ -5,7 +5,6 @@ import datetime
 import importlib.metadata
 import json
 import math
-import os
 import pathlib
 import sys
 import time
@@ -125,8 +124,7 @@ def main(
         action="store_true",
         help="keeps the seeds that the output already holds, and adds others",
     )
-    given = sys.argv[1:] if arguments is None else arguments
-    args = parser.parse_args(given)
+    args = parser.parse_args(arguments)
     train, test = kh.datasets.load_data(args.data)
     if args.validation:
         last = len(train[0]) // 10
@@ -140,8 +138,6 @@ def main(
             for images, labels in (train, test)
         )
     script = pathlib.Path(sys.modules[experiment.__module__].__file__).resolve()
-    # Paths say where a file lies on one machine only.
-    shown = [pathlib.Path(x).name if os.path.exists(x) else x for x in given]
     backend = keras.backend.backend()
     output = args.output
     if output is None and not (args.quick or args.validation):
@@ -149,7 +145,6 @@ def main(
         if script.parent.name == "benchmarks":  # which compare the backends
             output = RESULTS / "benchmarks" / script.stem / f"{backend}.json"
     results = {
-        "command": " ".join(["python", str(script.relative_to(ROOT)), *shown]),
         "test_images": len(test[0]),
         "date": datetime.date.today().isoformat(),
         "backend": backend,
@@ -170,6 +165,7 @@ def main(
             continue
         drawn = _run(experiment, train, test, seed, args.quick, results["rows"])
         results["seeds"].append(seed)
+        results["command"] = _command(script, args, results["seeds"])
         if output is not None:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(results, indent=2) + "\n")
@@ -183,6 +179,16 @@ def main(
         print(f"Figures: {output}")
         if draw is not None:
             print(f"{draw.__doc__}: {output.with_suffix('.png')}")
+
+
+def _command(
+    script: pathlib.Path, args: argparse.Namespace, seeds: list[int]
+) -> str:
+    """What measures all of this, on a machine where the data lies elsewhere."""
+    flags = [f"--{x}" for x in ("quick", "validation") if getattr(args, x)]
+    data = pathlib.Path(args.data).name
+    words = ["python", script.relative_to(ROOT), "--data", data, *flags]
+    return " ".join(map(str, [*words, "--seeds", *seeds]))
 
 
 def _run(

@@ -197,6 +197,8 @@ def compare(
     size = kh.plotting.fit_image_shape(images[0].shape[1])
     shape = size if len(size) == 3 else (*size, 1)
     draws = draw(train[1])
+    if quick:
+        draws = {name: draws[name] for name in ("1 a class", "1 %", "all")}
     learned = {
         "competing units": (competing(units), epochs),
         "soft competition": (soft(units), epochs),

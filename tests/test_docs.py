@@ -24,15 +24,17 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 MARKDOWN = Sybil([PythonCodeBlockParser(), SkipParser()])
+SLOW = {"guides/scikit-learn.md", "guides/stacking.md"}
 WITH_CODE = [
-    page for page in sorted(DOCS.rglob("*.md")) if "```py" in page.read_text()
+    pytest.param(page, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+    for page in sorted(DOCS.rglob("*.md"))
+    if "```py" in page.read_text()
+    for name in [str(page.relative_to(DOCS))]
 ]
 
 
 @pytest.mark.filterwarnings("ignore:.* units won no sample:UserWarning")
-@pytest.mark.parametrize(
-    "page", WITH_CODE, ids=lambda page: str(page.relative_to(DOCS))
-)
+@pytest.mark.parametrize("page", WITH_CODE)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")

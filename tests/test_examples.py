@@ -1,8 +1,9 @@
-"""Each example, run as a reader would run it, only shorter."""
+"""Each example, as a reader would run it, only shorter."""
 
 import json
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -10,6 +11,9 @@ import keras
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.* units won no sample:UserWarning"
+)
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 LITERT = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="no LiteRT"
@@ -26,6 +30,22 @@ def run(folder, name, *arguments):
     )
     assert process.returncode == 0, process.stderr
     return process.stdout
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch, capsys):
+    """Runs a script in this process, which has imported Keras already."""
+
+    def run_script(name, *arguments):
+        script = EXAMPLES / name
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            patched.setattr(sys, "argv", [str(script), *arguments])
+            patched.syspath_prepend(script.parent)
+            runpy.run_path(str(script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_script
 
 
 def percentages(line):
@@ -46,8 +66,8 @@ def test_quickstart(tmp_path):
         assert (tmp_path / "quickstart" / name).stat().st_size > 1000
 
 
-def test_first_look(tmp_path):
-    printed = run(tmp_path, "first_look.py", "--epochs=2", "--units=16")
+def test_first_look(tmp_path, run_here):
+    printed = run_here("first_look.py", "--epochs=2", "--units=16")
     for line, name in zip(
         printed.splitlines()[1:], ["competing", "soft"], strict=True
     ):
@@ -70,8 +90,9 @@ def large_digits(tmp_path, digits, digit_labels):
     return "--data=large_digits.npz"
 
 
-def test_gallery(tmp_path, large_digits):
-    run(tmp_path, "gallery.py", large_digits, "--epochs=2")
+@pytest.mark.slow
+def test_gallery(tmp_path, run_here, large_digits):
+    run_here("gallery.py", large_digits, "--epochs=2")
     drawn = {path.name for path in (tmp_path / "gallery").iterdir()}
     images = EXAMPLES.parent / "docs" / "images"
     page = (EXAMPLES.parent / "docs" / "gallery.md").read_text()
@@ -79,6 +100,7 @@ def test_gallery(tmp_path, large_digits):
     assert shown <= drawn <= {path.name for path in images.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "rows"),
     [
@@ -103,9 +125,8 @@ def test_gallery(tmp_path, large_digits):
         ("tests/benchmarks/visualization.py", 1),
     ],
 )
-def test_experiments(tmp_path, large_digits, script, rows):
-    printed = run(
-        tmp_path,
+def test_experiments(tmp_path, run_here, large_digits, script, rows):
+    printed = run_here(
         EXAMPLES.parent / script,
         large_digits,
         "--quick",
@@ -128,27 +149,32 @@ def test_experiments(tmp_path, large_digits, script, rows):
         assert (tmp_path / "figures.png").stat().st_size > 1000
 
 
-def test_the_comparison_with_minisom(tmp_path, large_digits):
+@pytest.mark.slow
+def test_the_comparison_with_minisom(run_here, large_digits):
     script = EXAMPLES.parent / "tests" / "benchmarks" / "self_organizing_map.py"
-    printed = run(tmp_path, script, large_digits, "--quick")
+    printed = run_here(script, large_digits, "--quick")
     assert "quartiles: [" in printed
     names = re.findall(r"^\| (MiniSom|this layer)", printed, re.MULTILINE)
     assert names == ["MiniSom", "this layer"]
 
 
-def test_an_experiment_keeps_the_seeds_that_it_has(tmp_path, large_digits):
+@pytest.mark.slow
+def test_an_experiment_keeps_the_seeds_that_it_has(
+    tmp_path, run_here, large_digits
+):
     file = tmp_path / "figures.json"
 
     def results(*arguments):
         script = EXAMPLES / "mnist_competitive.py"
         output = f"--output={file.name}"
-        run(tmp_path, script, large_digits, "--quick", output, *arguments)
+        run_here(script, large_digits, "--quick", output, *arguments)
         return json.loads(file.read_text())
 
     first = results("--seeds=3", "--validation")
     assert first["test_images"] == 143  # a tenth of 1437
     both = results("--seeds", "4", "3", "--validation", "--resume")
     assert both["seeds"] == [3, 4]
+    assert both["command"].endswith("--validation --seeds 3 4")
     for name, row in both["rows"].items():
         for column, values in row.items():
             assert values[:1] == first["rows"][name][column]
@@ -206,10 +232,10 @@ def test_the_table_of_the_defaults_is_that_of_the_study(monkeypatch):
     assert (results / "defaults.md").read_text() == defaults.table(study)
 
 
-def test_defaults(tmp_path):
+@pytest.mark.slow
+def test_defaults(tmp_path, run_here):
     """On the small sets; the full study takes minutes."""
-    run(
-        tmp_path,
+    run_here(
         "defaults.py",
         "--quick",
         "--seeds=1",
@@ -222,13 +248,14 @@ def test_defaults(tmp_path):
         assert 0 <= row["HebbianCompetitive"]["accuracy"][0] <= 1
 
 
-def test_rules(tmp_path):
+@pytest.mark.slow
+def test_rules(tmp_path, run_here):
     """One rule of each kind; a second run has nothing left to do."""
     given = [
         *("--quick", "--seeds=1", "--output=rules.json"),
         *("--only", "SoftHebb", "k-means", "PCA", "backpropagation"),
     ]
-    printed = run(tmp_path, "rules.py", *given)
+    printed = run_here("rules.py", *given)
     assert "not the results" in printed
     results = json.loads((tmp_path / "rules.json").read_text())
     assert list(results["settings"]) == [
@@ -245,12 +272,11 @@ def test_rules(tmp_path):
             shares = {**measured, "seconds": 0}.values()
             assert all(0 <= share <= 1 for share in shares)
             assert measured["seconds"] > 0
-    again = run(tmp_path, "rules.py", *given)
+    again = run_here("rules.py", *given)
     assert again.strip() == printed[printed.index("| digits, 16") :].strip()
     assert json.loads((tmp_path / "rules.json").read_text()) == results
 
 
-@pytest.mark.filterwarnings("ignore:.* units won no sample:UserWarning")
 def test_the_best_arguments_of_a_rule_are_chosen(
     monkeypatch, digits, digit_labels
 ):

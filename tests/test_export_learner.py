@@ -160,6 +160,7 @@ def run(folder, format, part):
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 def test_learners_learn_as_live_models_do_and_go_on_elsewhere(exported):
     format, folder, live = exported
     run(folder, format, "first")
@@ -187,6 +188,7 @@ def builtins_of(path):
     return {code.builtinCode for code in model.operatorCodes}, custom
 
 
+@pytest.mark.slow
 def test_litert_files_hold_only_built_in_operations(exported):
     format, folder, live = exported
     if format != "litert":

@@ -31,6 +31,7 @@ KINDS = ["competing", "started", "sparse", "convolution", "oja", "pca", "map"]
 
 
 # All kinds in one process, which takes longer to start than to learn.
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicas", "kinds"), [(2, KINDS), (4, ["sparse"])])
 def test_replicas_equal_one_device_with_the_global_batch(replicas, kinds):
     process = run(HERE / "replicated.py", str(replicas), *kinds)
@@ -43,6 +44,7 @@ def test_replicas_equal_one_device_with_the_global_batch(replicas, kinds):
     assert max(differences.values()) < 1e-9, differences
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_device_with_the_global_batch():
     assert difference("replicated_trainer.py", "workers") < 1e-9
 

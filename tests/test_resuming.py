@@ -11,6 +11,10 @@ import pytest
 
 SCRIPT = pathlib.Path(__file__).with_name("interrupted.py")
 EPOCHS = 3
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL"),
+]
 
 
 def start(*arguments):
@@ -33,15 +37,10 @@ def check(folder, kills, *layer):
     assert resumed["1_skipped"] == 0
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_killed_in_the_first_and_the_last_epoch_and_resumed(tmp_path):
+    check(tmp_path, [(0,), (EPOCHS - 1,)])
 
 
-@posix
-def test_killed_in_every_epoch_and_resumed(tmp_path):
-    check(tmp_path, [(epoch,) for epoch in range(EPOCHS)])
-
-
-@posix
 def test_killed_between_and_inside_layers_and_resumed(tmp_path):
     """After the last epoch of the first layer, in the second of the third."""
     check(tmp_path, [(EPOCHS, 0), (1, 2)], 0)

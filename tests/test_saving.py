@@ -66,6 +66,7 @@ def numpy_outputs(path):
     return features, votes[winner] / total[winner, None]
 
 
+@pytest.mark.slow
 def test_golden_files_load_in_a_bare_process_and_predict_the_same(tmp_path):
     """Files of every released version, written on each backend."""
     assert {path.stem.split("-")[1] for path in FILES} == {

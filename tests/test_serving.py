@@ -16,6 +16,7 @@ import pytest
 import keras_hebbian as kh
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         keras.backend.backend() != "tensorflow", reason="runs TensorFlow"
     ),

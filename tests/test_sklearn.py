@@ -50,6 +50,7 @@ class NonNegative(Oja):
     non_negative_inputs = True
 
 
+@pytest.mark.slow
 def test_scikit_learn_finds_no_fault(monkeypatch):
     """All checks that are not skipped pass; none is expected to fail."""
     eager = functools.partialmethod(
