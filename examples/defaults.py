@@ -10,10 +10,8 @@ on validation splits of the training data of these sets. Takes about 25 minutes
 on two cores for three seeds.
 """
 
-import argparse
 import datetime
 import json
-import pathlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +25,7 @@ from sklearn.model_selection import train_test_split
 import experiment
 import keras_hebbian as kh
 
-RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
+NAME = "defaults.json"
 UNITS = 100
 SAMPLES = 10_000  # of a training set, at most
 
@@ -183,19 +181,18 @@ def table(results: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the study, with the arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = experiment.parser_of(__doc__, NAME)
     parser.add_argument("--mnist", default="mnist", help="or an .npz file")
     parser.add_argument("--cifar", default="cifar10", help="or an .npz file")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="the small sets of scikit-learn only. Its figures are not the "
-        "results; by default it writes none of them to a file",
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2"
     )
-    parser.add_argument("--output", type=pathlib.Path)
+    parser.add_argument(
+        "--batch-size", type=int, default=32, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=20, help="default: %(default)s"
+    )
     args = parser.parse_args(arguments)
     backend = keras.backend.backend()
     results = {
@@ -206,9 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         "epochs": args.epochs,
         "sets": {},
     }
-    output = args.output
-    if output is None and not args.quick:
-        output = RESULTS / "defaults.json"
+    output = experiment.file_of(args, NAME)
     sets = list(tabular_sets())
     if not args.quick:
         sets = [*image_sets(args.mnist, args.cifar), *sets]

@@ -229,7 +229,10 @@ def picture(
 
 def main(arguments: list[str] | None = None) -> None:
     """The pictures, with the arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     drawn_by = {
         name: (make, given, panels)
         for make, given, pictures in (
@@ -243,10 +246,28 @@ def main(arguments: list[str] | None = None) -> None:
         )
         for name, panels in pictures.items()
     }
-    parser.add_argument("--only", nargs="+", choices=drawn_by)
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--output", type=pathlib.Path, default=IMAGES)
+    parser.add_argument(
+        "--only", nargs="+", choices=drawn_by, help="default: all"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=50,
+        help="passes over the images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("pictures"),
+        help="folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="replaces the pictures of the documentation",
+    )
     args = parser.parse_args(arguments)
+    output = IMAGES if args.write else args.output
     (images, labels), _ = kh.datasets.load_data("digits")
     images = images.reshape(len(images), -1)
     for name in args.only or drawn_by:
@@ -257,7 +278,7 @@ def main(arguments: list[str] | None = None) -> None:
         elif name in CENTRED_PICTURES:
             shown = images - images.mean(axis=0)
         drawn = picture(make, given, panels, (shown, labels), args.epochs)
-        draw(drawn, args.output / f"{name}.png")
+        draw(drawn, output / f"{name}.png")
 
 
 if __name__ == "__main__":

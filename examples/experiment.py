@@ -74,6 +74,52 @@ def weights(kernels: dict[str, np.ndarray]) -> Figure:
     return kh.plotting.plot_weights(next(iter(kernels.values())))
 
 
+def parser_of(
+    description: str, name: str, epilog: str = ""
+) -> argparse.ArgumentParser:
+    """The arguments that all scripts with results have."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a short run, to see that it works. Its figures are not the "
+        "results; by default it writes none of them to a file",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"writes to docs/results/{name}, which the pages show",
+    )
+    parser.add_argument(
+        "--output", type=pathlib.Path, help=f"default: results/{name}"
+    )
+    return parser
+
+
+def file_of(args: argparse.Namespace, name: str) -> pathlib.Path | None:
+    """Where the figures go: nowhere for a short run, unless it is named."""
+    if args.output is not None or (args.quick and not args.write):
+        return args.output
+    return (RESULTS if args.write else pathlib.Path("results")) / name
+
+
+def _duration(path: pathlib.Path) -> str:
+    """How long the results of the documentation took."""
+    if not path.exists():
+        return "Not measured yet. --quick takes less than a minute."
+    results = json.loads(path.read_text())
+    rows = results["rows"].values()
+    minutes = sum(np.median(row["seconds"]) for row in rows) / 60
+    return (
+        f"One seed takes about {max(1, round(minutes))} minutes on "
+        f"{results['cpu_cores']} CPU cores, --quick less than one."
+    )
+
+
 def main(
     experiment: Experiment,
     description: str,
@@ -95,23 +141,22 @@ def main(
         arguments: Command line. Defaults to `sys.argv`.
         flat: Whether the experiment takes images as vectors.
     """
-    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    script = pathlib.Path(sys.modules[experiment.__module__].__file__).resolve()
+    backend = keras.backend.backend()
+    name = f"{script.stem}.json"
+    if script.parent.name == "benchmarks":  # which compare the backends
+        name = f"benchmarks/{script.stem}/{backend}.json"
+    parser = parser_of(description, name, _duration(RESULTS / name))
     parser.add_argument(
         "--data",
         default=data,
         help=f"digits, {data}, or the path of an .npz file (default: {data})",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a short run, to see that it works. Its figures are not the "
-        "results; by default it writes none of them to a file",
-    )
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        help="default: in docs/results/",
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="default: 0 1 2; 0 with --quick",
     )
     parser.add_argument(
         "--validation",
@@ -125,6 +170,7 @@ def main(
         help="keeps the seeds that the output already holds, and adds others",
     )
     args = parser.parse_args(arguments)
+    seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
     train, test = kh.datasets.load_data(args.data)
     if args.validation:
         last = len(train[0]) // 10
@@ -137,13 +183,9 @@ def main(
             (images.reshape(len(images), -1), labels)
             for images, labels in (train, test)
         )
-    script = pathlib.Path(sys.modules[experiment.__module__].__file__).resolve()
-    backend = keras.backend.backend()
-    output = args.output
-    if output is None and not (args.quick or args.validation):
-        output = RESULTS / f"{script.stem}.json"
-        if script.parent.name == "benchmarks":  # which compare the backends
-            output = RESULTS / "benchmarks" / script.stem / f"{backend}.json"
+    output = (
+        None if args.validation and not args.output else file_of(args, name)
+    )
     results = {
         "test_images": len(test[0]),
         "date": datetime.date.today().isoformat(),
@@ -160,7 +202,7 @@ def main(
     }
     if args.resume and output is not None and output.exists():
         results = json.loads(output.read_text())
-    for seed in args.seeds:
+    for seed in seeds:
         if seed in results["seeds"]:
             continue
         drawn = _run(experiment, train, test, seed, args.quick, results["rows"])

@@ -61,13 +61,39 @@ def learn(
 
 def main(arguments: list[str] | None = None) -> None:
     """Both rules, with the arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--kernel-size", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("first_look")
+        "--units",
+        type=int,
+        default=64,
+        help="number of units (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kernel-size",
+        type=int,
+        default=7,
+        help="height and width of a filter (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=20,
+        help="passes over the images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the random numbers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("first_look"),
+        help="folder (default: %(default)s)",
     )
     args = parser.parse_args(arguments)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -277,7 +277,10 @@ def from_first_look(output: pathlib.Path, epochs: int | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """All pictures, with the arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--data",
         default="digits",
@@ -285,10 +288,15 @@ def main(arguments: list[str] | None = None) -> None:
         "file (default: digits)",
     )
     parser.add_argument(
-        "--epochs", type=int, help=f"default: {BATCHES} batches"
+        "--epochs",
+        type=int,
+        help=f"passes over the images (default: {BATCHES} batches)",
     )
     parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("gallery")
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("gallery"),
+        help="folder (default: %(default)s)",
     )
     args = parser.parse_args(arguments)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,13 @@
-"""Writes the pages of results and benchmarks from measured figures.
+"""Makes the pages of results and benchmarks from measured figures.
 
-    python examples/results_page.py
+    python examples/results_page.py             # prints them
+    python examples/results_page.py --write     # replaces those in docs/
 
 The figures are those that the experiments and benchmarks left in
-docs/results/, the words their docstrings.
+docs/results/, the words their docstrings. Takes a few seconds.
 """
 
+import argparse
 import ast
 import json
 import pathlib
@@ -92,8 +94,8 @@ same number of k-means centres.
 All figures are the accuracy on all test images after the last epoch, mean and
 standard deviation over the seeds, with the median wall time of a model on a
 shared machine. Below, published results are in italics. Every number on this
-page is generated: each experiment writes its results to `docs/results/`, and
-`python examples/results_page.py` makes this page from them.
+page is generated: with `--write`, each experiment writes its results to
+`docs/results/`, and `python examples/results_page.py` makes this page from them.
 
 In all experiments `HebbianCompetitive` has the settings of the paper, with the
 changes that each script names; see
@@ -310,9 +312,28 @@ def benchmarks() -> str:
 
 PAGES = {"results.md": results, "benchmarks.md": benchmarks}
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Prints or writes the pages."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="replaces the pages and the chart"
+    )
+    write = parser.parse_args().write
     for name, page in PAGES.items():
+        if not write:
+            print(page())
+            continue
         (DOCS / name).write_text(page())
         print(DOCS / name)
-    chart(read(throughput.OUTPUT)["figures"]).savefig(DOCS / CHART, dpi=100)
-    print(DOCS / CHART)
+    if write:
+        figure = chart(read(throughput.OUTPUT)["figures"])
+        figure.savefig(DOCS / CHART, dpi=100)
+        print(DOCS / CHART)
+
+
+if __name__ == "__main__":
+    main()

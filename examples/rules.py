@@ -50,6 +50,7 @@ import few_labels
 import keras_hebbian as kh
 
 Layers = list[keras.Layer]
+NAME = "rules.json"
 LABELS = ("all", "10 %", "1 %")
 COLUMNS = ("winners", *LABELS, "sparsity", "dead units", "seconds")
 POSITIVE = keras.initializers.RandomUniform(0, 2)
@@ -410,30 +411,23 @@ def table(results: dict[str, Any]) -> str:
 
 def arguments_of(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = experiment.parser_of(__doc__, NAME)
     parser.add_argument("--mnist", default="mnist", help="or an .npz file")
     parser.add_argument("--cifar", default="cifar10", help="or an .npz file")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=5, help="(default: 5)")
     parser.add_argument(
-        "--only", nargs="+", metavar="RULE", help="these rules (default: all)"
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=5, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="RULE", help="these rules; default: all"
     )
     parser.add_argument(
         "--settings",
         nargs="+",
         metavar="SETTING",
-        help="these, such as 'mnist, 400 units' (default: all)",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="the scanned digits, few units, and no choice of arguments. Its "
-        "figures are not the results; by default it writes none to a file",
-    )
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        help="default: docs/results/rules.json",
+        help="these, such as 'mnist, 400 units'; default: all",
     )
     args = parser.parse_args(arguments)
     names = [*RULES, *FITTED, BACKPROPAGATION]
@@ -446,8 +440,7 @@ def arguments_of(arguments: list[str] | None) -> argparse.Namespace:
         if not set(chosen or []) <= set(known):
             parser.error(f"Expected --{option} of {known}. Received: {chosen}")
         setattr(args, option, [x for x in known if x in (chosen or known)])
-    if args.output is None and not args.quick:
-        args.output = experiment.RESULTS / "rules.json"
+    args.output = experiment.file_of(args, NAME)
     return args
 
 

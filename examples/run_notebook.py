@@ -1,8 +1,12 @@
-"""Runs quickstart.ipynb and stores it with its outputs.
+"""Runs quickstart.ipynb, and stores it with its outputs.
 
-python examples/run_notebook.py
+    python examples/run_notebook.py             # to see that it runs
+    python examples/run_notebook.py --write     # replaces the outputs
+
+Takes less than a minute.
 """
 
+import argparse
 import pathlib
 
 import nbclient
@@ -29,6 +33,21 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def main() -> None:
+    """Runs the notebook."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="replaces the stored notebook"
+    )
+    write = parser.parse_args().write
+    notebook = executed()
+    if write:
+        nbformat.write(notebook, NOTEBOOK)
+        print(NOTEBOOK)
+
+
 if __name__ == "__main__":
-    nbformat.write(executed(), NOTEBOOK)
-    print(NOTEBOOK)
+    main()

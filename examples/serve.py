@@ -3,8 +3,9 @@
     python examples/serve.py          # until it is interrupted
     python examples/serve.py --ask    # asks itself, and ends
 
-Units learn scanned digits without labels, are labelled by vote, and are
-exported. A server of the standard library runs the export in TensorFlow alone:
+Units learn scanned digits without labels in less than a minute, are labelled
+by vote, and are exported. A server of the standard library runs the export in
+TensorFlow alone:
 
     POST /infer     {"inputs": [[...], ...]}    {"outputs": [[...], ...]}
     POST /learn     {"inputs": [[...], ...]}    {"learned": 481, "skipped": 0}
@@ -207,15 +208,44 @@ def ask_about_digits(url: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Learns and exports, if that was not done before, and serves."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--units", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="default: any")
-    parser.add_argument("--every", type=int, default=20, help="batches a save")
-    parser.add_argument("--ask", action="store_true", help="and end")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("served")
+        "--units",
+        type=int,
+        default=100,
+        help="number of units (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=20,
+        help="passes over the images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="default: any that is free"
+    )
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=20,
+        help="batches between two saves (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ask", action="store_true", help="ask it, print the answers, end"
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("served"),
+        help="folder (default: %(default)s)",
     )
     args = parser.parse_args(arguments)
 

@@ -66,6 +66,39 @@ def test_quickstart(tmp_path):
         assert (tmp_path / "quickstart" / name).stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        path.name
+        for path in sorted(EXAMPLES.glob("*.py"))
+        if "__main__" in path.read_text()
+    ],
+)
+def test_the_help_of_a_script_says_how_long_it_takes(run_here, capsys, script):
+    with pytest.raises(SystemExit, match="0"):
+        run_here(script, "--help")
+    printed = capsys.readouterr().out
+    assert re.search("minute|second|hour", printed)
+    options = printed.partition("options:")[2]
+    for option in re.split(r"\n  (?=-)", options)[1:]:
+        assert len(option.split("  ", 1)[-1].split()) > 1, option
+
+
+def test_documentation_is_written_only_if_asked(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import experiment
+
+    def written(*arguments):
+        parser = experiment.parser_of("", "some.json")
+        return experiment.file_of(parser.parse_args(arguments), "some.json")
+
+    docs = EXAMPLES.parent / "docs" / "results" / "some.json"
+    assert written() == pathlib.Path("results", "some.json")
+    assert written("--write") == docs
+    assert written("--quick") is None
+    assert written("--quick", "--output=it.json") == pathlib.Path("it.json")
+
+
 def test_first_look(tmp_path, run_here):
     printed = run_here("first_look.py", "--epochs=2", "--units=16")
     for line, name in zip(
