@@ -8,10 +8,16 @@ one epoch of batches of 10, without labels. The readout is linear and trained on
 frozen features, after one, two and three blocks, and on random filters.
 """
 
+import keras
+import numpy as np
+from keras import layers
 from keras.layers import AveragePooling2D, MaxPooling2D
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.feature_extraction.image import PatchExtractor
 
 import deep_network
 import experiment
+import keras_hebbian as kh
 from deep_network import Block
 
 REPORTED = {
@@ -30,13 +36,55 @@ def blocks(width: int = 96) -> list[Block]:
     ]
 
 
+def patch_k_means(
+    train: experiment.Split, test: experiment.Split, units: int
+) -> deep_network.Features:
+    """Features of Coates, Lee and Ng (2011): k-means of whitened patches.
+
+    The activities of the centres are averaged over the quadrants of an image.
+    """
+    extract = PatchExtractor(patch_size=(6, 6), max_patches=8, random_state=0)
+    size = 6 * 6 * train[0].shape[-1]
+    patches = extract.transform(train[0]).reshape(-1, size)
+    contrast = layers.LayerNormalization(
+        epsilon=10 / 255**2, center=False, scale=False
+    )
+    patches = keras.ops.convert_to_numpy(contrast(patches))
+    mean = patches.mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov(patches.T))
+    whitening = axes / np.sqrt(variances + 0.1) @ axes.T
+    found = MiniBatchKMeans(units, batch_size=10_000, n_init=1).fit(
+        (patches - mean) @ whitening
+    )
+    whiten = layers.Dense(size)
+    centres = kh.SelfOrganizingMap(units, trainable=False)
+    inputs = keras.Input(train[0].shape[1:])
+    outputs = layers.Lambda(
+        lambda images: keras.ops.image.extract_patches(images, 6, strides=1)
+    )(inputs)
+    outputs = centres(whiten(contrast(outputs)))  # negative distances
+    whiten.set_weights([whitening, -mean @ whitening])
+    centres.kernel.assign(found.cluster_centers_.T)
+    side = outputs.shape[1] // 2
+    outputs = layers.AveragePooling2D(side, side + 1)(kh.Triangle()(outputs))
+    model = keras.Model(inputs, layers.Flatten(dtype="float16")(outputs))
+    return deep_network.features(model, train, test, mirrored=True)
+
+
 def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
     """The experiment for one seed."""
-    network, epochs = (blocks(4), 1) if quick else (blocks(), 50)
-    yield from deep_network.compare(network, train, test, epochs)
+    train, test = map(deep_network.with_channels, (train, test))
+    network, epochs, centres = (
+        (blocks(4), 1, 16) if quick else (blocks(), 50, 1600)
+    )
+    yield from deep_network.compare(network, train, test, epochs, mirrored=True)
+    seen = patch_k_means(train, test, centres)
+    accuracy = deep_network.read_out(seen, train, test)
+    yield f"k-means of patches, {centres} centres", accuracy, None
 
 
 if __name__ == "__main__":
-    experiment.main(run, __doc__, "cifar10", REPORTED, flat=False)
+    draw = deep_network.filters_and_curves
+    experiment.main(run, __doc__, "cifar10", REPORTED, draw, flat=False)

@@ -5,14 +5,24 @@ What `cifar10_deep.py` and `mnist_deep.py` share.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
+from matplotlib.figure import Figure
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import experiment
 import keras_hebbian as kh
+
+# Of the ridge regression; chosen on validation images of CIFAR-10.
+ALPHA_PER_IMAGE = 0.2
+
+# Features of train and test images.
+Features = tuple[np.ndarray, np.ndarray]
 
 
 class Block(NamedTuple):
@@ -76,22 +86,44 @@ def first_blocks(model: keras.Model, count: int) -> keras.Model:
     return keras.Sequential([inputs, *model.layers[: 4 * count], flat])
 
 
+def features(
+    model: keras.Model,
+    train: experiment.Split,
+    test: experiment.Split,
+    mirrored: bool,
+) -> Features:
+    """Outputs for the images, or their mean with those for mirror images."""
+    found = tuple(model.predict(x, batch_size=100) for x, _ in (train, test))
+    if mirrored:
+        for outputs, (images, _) in zip(found, (train, test), strict=True):
+            outputs += model.predict(images[:, :, ::-1], batch_size=100)
+            outputs /= 2
+    return found
+
+
 def read_out(
-    features: keras.Model,
+    seen: Features, train: experiment.Split, test: experiment.Split
+) -> float:
+    """Test accuracy of a ridge regression on standardized features."""
+    alpha = ALPHA_PER_IMAGE * len(train[0])
+    readout = make_pipeline(
+        StandardScaler(copy=False), RidgeClassifier(alpha, copy_X=False)
+    )
+    readout.fit(seen[0].astype("float32"), train[1])
+    return readout.score(seen[1].astype("float32"), test[1])
+
+
+def read_out_of_the_paper(
+    seen: Features,
     train: experiment.Split,
     test: experiment.Split,
     epochs: int,
-) -> tuple[float, dict]:
+) -> tuple[float, dict[str, list[float]]]:
     """Test accuracy and curves of the linear readout of the SoftHebb paper.
 
     Dropout and ten outputs that start with positive weights, trained with Adam
-    in batches of 64, at a rate that is halved seven times. The features are
-    computed once.
+    in batches of 64, at a rate that is halved seven times.
     """
-    seen, seen_test = (
-        (features.predict(images, batch_size=100), labels)
-        for images, labels in (train, test)
-    )
     inputs = seen[0].shape[1]
     start = keras.initializers.RandomUniform(0, math.sqrt(3 * 10**2 / inputs))
     outputs = layers.Dense(10, kernel_initializer=start)
@@ -110,8 +142,14 @@ def read_out(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    history = model.fit(*seen, batch_size=64, epochs=epochs).history
-    return model.evaluate(*seen_test, batch_size=1000)[1], history
+    history = model.fit(seen[0], train[1], batch_size=64, epochs=epochs).history
+    return model.evaluate(seen[1], test[1], batch_size=1000)[1], history
+
+
+def with_channels(split: experiment.Split) -> experiment.Split:
+    """Images with an axis of channels, and their labels."""
+    images, labels = split
+    return images if images.ndim == 4 else images[..., None], labels
 
 
 def compare(
@@ -119,21 +157,50 @@ def compare(
     train: experiment.Split,
     test: experiment.Split,
     epochs: int,
+    mirrored: bool = False,
 ) -> experiment.Rows:
     """Each depth of a network that learned, and the network at random."""
-    train, test = (
-        (x if x.ndim == 4 else x[..., None], labels)
-        for x, labels in (train, test)
-    )
     model = learned(blocks, train[0])
-    for count in range(len(blocks), 0, -1):
-        features = first_blocks(model, count)
+    depth = len(blocks)
+    whole = first_blocks(model, depth)
+    seen = features(whole, train, test, mirrored=False)
+    yield (
+        f"SoftHebb, {depth} layers, the paper's readout",
+        *read_out_of_the_paper(seen, train, test, epochs),
+    )
+    del seen  # gigabytes
+    kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
+    for count in range(depth, 0, -1):
+        seen = features(first_blocks(model, count), train, test, mirrored)
         yield (
             f"SoftHebb, {count} layer" + "s" * (count > 1),
-            *read_out(features, train, test, epochs),
+            read_out(seen, train, test),
+            kernel,
         )
-    features = first_blocks(random(blocks, train[0]), len(blocks))
-    yield (
-        f"random filters, {len(blocks)} layers",
-        *read_out(features, train, test, epochs),
-    )
+    whole = first_blocks(random(blocks, train[0]), depth)
+    seen = features(whole, train, test, mirrored)
+    yield f"random filters, {depth} layers", read_out(seen, train, test), None
+
+
+def filters_and_curves(drawn: dict[str, Any]) -> Figure:
+    """Filters of the first layer, and the training of the paper's readout"""
+    history, kernel, *_ = drawn.values()
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(_mosaic(kernel), cmap="gray")
+    left.set_axis_off()
+    right.plot(range(1, len(history["loss"]) + 1), history["accuracy"])
+    right.set_xlabel("epoch")
+    right.set_ylabel("accuracy on the training images")
+    right.grid(alpha=0.3)
+    return figure
+
+
+def _mosaic(kernel: np.ndarray) -> np.ndarray:
+    """Filters of 5 x 5 pixels as tiles, each in its own range of colours."""
+    count = kernel.shape[1]
+    rows = max(x for x in range(1, math.isqrt(count) + 1) if count % x == 0)
+    tiles = kernel.T.reshape(rows, count // rows, 5, 5, -1)
+    tiles = tiles / np.abs(tiles).max(axis=(2, 3, 4), keepdims=True)
+    tiles = np.pad((tiles + 1) / 2, [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 0)])
+    return tiles.swapaxes(1, 2).reshape(6 * rows, -1, tiles.shape[-1])

@@ -33,8 +33,10 @@ def run(
 ) -> experiment.Rows:
     """The experiment for one seed."""
     network, epochs = (blocks(4), 1) if quick else (blocks(), 30)
+    train, test = map(deep_network.with_channels, (train, test))
     yield from deep_network.compare(network, train, test, epochs)
 
 
 if __name__ == "__main__":
-    experiment.main(run, __doc__, "mnist", REPORTED, flat=False)
+    draw = deep_network.filters_and_curves
+    experiment.main(run, __doc__, "mnist", REPORTED, draw, flat=False)

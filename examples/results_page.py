@@ -95,7 +95,7 @@ All figures are the accuracy on all test images after the last epoch, mean and
 standard deviation over the seeds, with the median wall time of a model on a
 shared machine. Below, published results are in italics. Every number on this
 page is generated: with `--write`, each experiment writes its results to
-`docs/results/`, and `python examples/results_page.py` makes this page from them.
+`docs/results/`, and `examples/results_page.py` makes this page from them.
 
 In all experiments `HebbianCompetitive` has the settings of the paper, with the
 changes that each script names; see
