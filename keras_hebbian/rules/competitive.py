@@ -4,10 +4,11 @@ Symbols, all dimensionless, `b` a sample, `i` an input, `u` a unit:
 
 - `x[b, i]`: inputs, `(batch, inputs)`
 - `W[i, u]`: kernel, `(inputs, units)`
-- `I[b, u]`: currents, the drive that the competition ranks, `(batch, units)`
-- `g[b, u]`: activation of the learning rule, for two units of a sample not 0
+- `I[b, u]`: currents, the drives (the quantity the units compete by),
+  `(batch, units)`
+- `g[b, u]`: activation of the learning rule, nonzero for two units per sample
 - `D[i, u]`: direction of the update, `(inputs, units)`
-- `p`: Lebesgue norm to which the weights of a unit converge
+- `p`: order of the Lebesgue norm, which learning brings to 1 for each unit
 - `k`: rank of the unit that is pushed away
 - `delta`: strength of that push, relative to the pull on the winner
 
@@ -31,13 +32,13 @@ from keras_hebbian._backend import (
 from keras_hebbian._powers import power
 
 TINY = 1e-30
-"""Norm of a unit without weights, which scaling leaves without."""
+"""Lower bound of norms to divide by, so that scaling keeps zeros at zero."""
 
 
 def dual(kernel: Tensor, p: float) -> Tensor:
-    """The weights as the currents see them: `sign(W) |W|^(p-1)`.
+    """The weights in the currents: `sign(W) |W|^(p-1)`.
 
-    Only a fractional `p` calls a general power, which costs as much as the
+    Only a fractional `p` needs a general power, which costs as much as the
     product of a batch with the kernel.
     """
     if p == 2:
@@ -58,16 +59,17 @@ def norms(kernel: Tensor, p: float) -> Tensor:
 def currents(inputs: Tensor, kernel: Tensor, p: float) -> Tensor:
     """`I[b, u] = sum_i sign(W[i, u]) |W[i, u]|^(p-1) x[b, i]`.
 
-    The product runs in the dtype of `inputs`, the result has the kernel's.
+    The product is computed in the dtype of `inputs`, the result has the
+    kernel's.
     """
     products = inputs @ ops.cast(dual(kernel, p), inputs.dtype)
     return ops.cast(products, kernel.dtype)  # (batch, units)
 
 
 def compete(currents: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The two units that learn from each sample, and what drives them.
+    """The two units that learn from each sample, and their currents.
 
-    First the unit with the largest current, then the one with the k-th.
+    The first has the largest current, the second the k-th largest.
 
     Returns:
         Indices of the units and their currents, both `(2, batch)`.
@@ -77,13 +79,13 @@ def compete(currents: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def start(draw: Tensor, p: float, norm: float) -> Tensor:
-    """A kernel whose units have no negative weight and the p-norm `norm`.
+    """A kernel of non-negative weights, with p-norm `norm` for each unit.
 
     Args:
         draw: Random numbers, `(inputs, units)`.
-        p: Lebesgue norm.
-        norm: The p-norm of each unit, > 1 so that it shrinks when it wins and
-            every unit gets its turn.
+        p: Order of the norm.
+        norm: The p-norm of each unit, > 1 so that units shrink when they win
+            and every unit gets its turn.
     """
     return at_norm(ops.abs(draw), p, norm)
 
@@ -96,9 +98,9 @@ def at_norm(kernel: Tensor, p: float, norm: float) -> Tensor:
 def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
     """`C (W - mean_u W)` with `C = sum_b x[b, :] x[b, :]'`, `(inputs, units)`.
 
-    Random sums of the samples, with both signs: where inputs have both signs,
-    the units that it starts have a share in the data, and random weights have
-    hardly any. Sums of the parts of a batch add up to the sum of the whole.
+    Random sums of the samples, with both signs. If the inputs have both signs,
+    such units overlap with the data, which random weights hardly do. Sums over
+    the parts of a batch add up to the sum over the whole.
     """
     inputs = ops.cast(inputs, kernel.dtype)
     # On torch `ops.mean` rounds float64 to float32.
@@ -108,9 +110,9 @@ def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
 
 
 def at_least(kernel: Tensor, p: float, norm: float) -> Tensor:
-    """The kernel, with units of a smaller p-norm than `norm` scaled up to it.
+    """The kernel, with units below the p-norm `norm` scaled up to it.
 
-    A step may carry a unit far below norm 1, where it loses every sample.
+    A step may take a unit far below norm 1, where it loses every sample.
     """
     present = ops.clip(norms(kernel, p), TINY, float("inf"))
     return kernel * ops.clip(norm / present, 1.0, float("inf"))
@@ -128,7 +130,7 @@ def direction(
     Equation 3 of the paper, summed over the batch: the directions of the
     parts of a batch add up to the direction of the whole. By equation 10, `g`
     is 1 for the first of the `units` of a sample, `-delta` for the second and
-    0 for all others, so that the sums need no product with the batch.
+    0 for all others, so the sums need no product with the batch.
     """
     inputs = ops.cast(inputs, kernel.dtype)
     units = ops.reshape(units, (-1,)) if delta else units[0]
@@ -143,9 +145,9 @@ def direction(
 
 
 def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
-    """`rate / max(max |D|, precision)`, with which no weight moves by more
-    than `rate`, a scalar or one rate for each unit, `(units,)`. NaN, where a
-    `D` is undefined or not finite.
+    """`rate / max(max |D|, precision)`, so that no weight moves by more than
+    `rate`, a scalar or one rate for each unit, `(units,)`. NaN if `D` is not
+    finite.
     """
     largest = largest_magnitude(direction)
     largest = ops.clip(largest, precision, float("inf"))

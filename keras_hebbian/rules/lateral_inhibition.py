@@ -7,10 +7,10 @@ Symbols, all dimensionless, `b` a sample, `i` an input, `u`, `v` units:
 - `t[u]`: thresholds, `(units,)`
 - `L[u, v]`: inhibition from unit v onto unit u, 0 for u = v, `(units, units)`
 - `o[b, u]`: activity after inhibition, in (0, 1), `(batch, units)`
-- `s`: sparsity, the mean activity that the thresholds aim at
+- `s`: sparsity, the target of the mean activity
 
-Below 0, `L` excites. On a grid it is fixed between neighbours and learned
-between all other units.
+Negative values of `L` excite. On a grid `L` is fixed between neighbours and
+learned between all other units.
 
 Products are written with `@`: on torch `keras.ops.matmul` and other functions
 of two tensors round float64 to float32.
@@ -21,7 +21,7 @@ Reference:
     sparse coding model with synaptically local plasticity and spiking neurons
     can account for the diverse shapes of V1 simple cell receptive fields",
     PLoS Computational Biology 7(10), 2011. The equations are those of the
-    SparseDream network, but for the grid.
+    SparseDream network, except for the grid.
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ from keras_hebbian.rules.competitive import TINY, at_norm
 
 
 class State(NamedTuple):
-    """What a unit has learned: `W`, `t` and `L`, or changes of them."""
+    """The learned state, `W`, `t` and `L`, or changes of it."""
 
     kernel: Tensor  # (inputs, units)
     threshold: Tensor  # (units,)
@@ -50,7 +50,7 @@ class Neighbors(NamedTuple):
 def scaled(inputs: Tensor, norm: float) -> Tensor:
     """The samples scaled to the Euclidean norm `norm`, `(batch, inputs)`.
 
-    A sample without any input stays without.
+    A sample of zeros stays zero.
     """
     lengths = ops.sqrt(ops.sum(inputs * inputs, axis=-1, keepdims=True))
     return inputs * (norm / ops.clip(lengths, TINY, float("inf")))
@@ -60,7 +60,7 @@ def settle(inputs: Tensor, state: State) -> Tensor:
     """The logits of the activity: `x W - q L' - t`, `(batch, units)`.
 
     `q = sigmoid(x W - t)` is the activity before inhibition. The product with
-    the kernel runs in the dtype of `inputs`, all else in the state's.
+    the kernel is computed in the dtype of `inputs`, the rest in the state's.
     """
     kernel, threshold, inhibition = state
     drive = inputs @ ops.cast(kernel, inputs.dtype)
@@ -75,7 +75,7 @@ def sums(
     sparsity: float,
     precision: float,
 ) -> tuple[State, Tensor, Tensor]:
-    """What one batch adds to the state, before the rates.
+    """The changes of the state by one batch, before the rates.
 
     ```
     kernel      sum_b e[b, i] o[b, u],  e = (x - r) / max(r, precision)
@@ -83,8 +83,8 @@ def sums(
     inhibition  sum_b (o[b, u] o[b, v] - s^2)
     ```
 
-    with the reconstruction `r = o W'`. Sums of the parts of a batch add up to
-    the sums of the whole.
+    with the reconstruction `r = o W'`. Sums over the parts of a batch add up to
+    the sums over the whole.
 
     Returns:
         The sums, `sum_b o[b, u]`, `(units,)`, and the number of samples.
@@ -119,15 +119,15 @@ def step(
     ```
     W *= clip(1 + rate * added, *growth);  weights <= precision become 0
     t += rate * added
-    L += rate * added, diagonal kept at 0;  non_negative: what is < 0 becomes 0
+    L += rate * added, diagonal kept at 0;  non_negative: L = max(L, 0)
     ```
 
     With `norm`, each column of `W` is then scaled to that Euclidean norm. With
-    `neighbors`, `L` between two of them is `-excitation`, whatever was added.
+    `neighbors`, `L` between neighbours is always `-excitation`.
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
     kernel = state.kernel * factor
-    # Undefined weights stay undefined, so that an overflow is noticed.
+    # NaN stays NaN, so that an overflow is noticed.
     kernel = ops.where(kernel <= precision, ops.zeros_like(kernel), kernel)
     if norm is not None:
         kernel = at_norm(kernel, 2, norm)

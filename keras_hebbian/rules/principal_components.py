@@ -1,23 +1,23 @@
 """Principal components, the rules of Oja and Sanger, as pure functions.
 
-Symbols, `b` a sample, `i` an input, `u` a unit. With `a` the unit of the
-inputs, weights have none, variances have `a^2`:
+Symbols, `b` a sample, `i` an input, `u` a unit. If inputs are measured in `a`,
+variances are in `a^2`, and weights are dimensionless:
 
-- `x[b, i]`: inputs, less their mean if they are centered, `(batch, inputs)`
+- `x[b, i]`: inputs, minus their mean if they are centered, `(batch, inputs)`
 - `W[i, u]`: kernel, `(inputs, units)`
 - `y[b, u] = sum_i x[b, i] W[i, u]`: responses, `(batch, units)`
 - `H[i, u] = 1/n sum_b x[b, i] y[b, u]`: Hebbian term, the mean over the `n`
   samples of a batch, `(inputs, units)`
-- `Y[v, u] = 1/n sum_b y[b, v] y[b, u]`: what unit u takes from unit v; with
-  ordered units 0 for `v > u`, `(units, units)`
+- `Y[v, u] = 1/n sum_b y[b, v] y[b, u]`: overlap of units v and u, 0 for
+  `v > u` if units are ordered, `(units, units)`
 - `D[i, u]`: direction of the update, `(inputs, units)`
 - `s[u]`: running average of `1/n sum_b y[b, u]^2`, `(units,)`
 - `S`: running average of `1/n sum_b,i x[b, i]^2`
 - `r[u]`: rate of unit u, `(units,)`, or one rate for all units
 
 The direction is that of the papers, averaged over a batch. The rates are not:
-the papers leave them to the user, who has to know the largest eigenvalue of
-the data.
+the papers leave them to the user, who must know the largest eigenvalue of the
+data.
 
 Reference:
     Oja, "A simplified neuron model as a principal component analyzer", Journal
@@ -36,13 +36,13 @@ from keras import ops
 from keras_hebbian._arguments import Tensor
 
 TINY = float(np.finfo("float32").tiny)
-"""The smallest number that rates divide by."""
+"""The smallest divisor of a rate."""
 
 
 def sums(inputs: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
     """`n H` and `sum_b,i x[b, i]^2`.
 
-    Those of the parts of a batch add up to those of the whole.
+    Sums over the parts of a batch add up to the sums over the whole.
 
     Args:
         inputs: `(batch, inputs)`.
@@ -63,8 +63,8 @@ def overlaps(hebbian: Tensor, kernel: Tensor, ordered: bool) -> Tensor:
 def direction(hebbian: Tensor, kernel: Tensor, overlaps: Tensor) -> Tensor:
     """`D[i, u] = H[i, u] - sum_v W[i, v] Y[v, u]`.
 
-    Each unit learns from what the units that it sees leave of the inputs:
-    all units (Oja), or itself and those before it (Sanger).
+    Each unit learns from the inputs minus their reconstruction by all units
+    (Oja), or by itself and those before it (Sanger).
     """
     return hebbian - kernel @ overlaps
 
@@ -79,10 +79,10 @@ def rates(
 ) -> Tensor:
     """`min(rate / (s[u] + S / n), 1 / |(D[:, u], Y[:, u])|)`.
 
-    The first term measures the rate in units of the variance; the second keeps
-    every step shorter than 1, so that no rate and no data let weights grow. If
-    not ordered, one rate for all units, from the mean of `s` and the norm of
-    the whole `D` and `Y`: rates of their own would mix the units.
+    The first term makes the rate relative to the variance; the second keeps
+    every step shorter than 1, so that weights never diverge. If not ordered,
+    all units share one rate, from the mean of `s` and the norm of the whole `D`
+    and `Y`, because separate rates would mix the units.
 
     Args:
         direction: `D`.
@@ -91,7 +91,7 @@ def rates(
         variance: `s`.
         noise: `S / n`, the variance that a batch of `n` samples adds by
             chance.
-        ordered: Whether each unit has a rate of its own.
+        ordered: Whether each unit has its own rate.
     """
     axis = 0 if ordered else None
     if not ordered:
@@ -108,7 +108,7 @@ def rates(
 def length(matrix: Tensor, axis: int | None) -> Tensor:
     """The Euclidean norm of each column for axis 0, of the matrix for `None`.
 
-    Scaled, so that squares neither overflow nor vanish.
+    Values are scaled so that squares neither overflow nor underflow.
     """
     largest = _positive(ops.max(ops.abs(matrix), axis=axis))
     scaled = matrix / largest
@@ -116,7 +116,7 @@ def length(matrix: Tensor, axis: int | None) -> Tensor:
 
 
 def average(before: Tensor, value: Tensor, weight: Tensor) -> Tensor:
-    """A running average after a batch that counts `weight`."""
+    """A running average after a batch that has the given weight."""
     return before + weight * (value - before)
 
 

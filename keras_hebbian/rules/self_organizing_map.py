@@ -4,16 +4,16 @@ Symbols, all dimensionless, `b` a sample, `i` an input, `u`, `v` units:
 
 - `x[b, i]`: inputs, `(batch, inputs)`
 - `W[i, u]`: kernel, `(inputs, units)`
-- `d[b, u] = -||x[b] - W[:, u]||^2`: drives, by which the units compete,
-  `(batch, units)`
+- `d[b, u] = -||x[b] - W[:, u]||^2`: drives (the quantity the units compete
+  by), `(batch, units)`
 - `v[b]`: winner of a sample, the unit with the largest drive, `(batch,)`
-- `h[b, u]`: neighbourhood, how much unit u learns where `v[b]` wins,
+- `h[b, u]`: neighbourhood, how much unit u learns when `v[b]` wins,
   `(batch, units)`; 1 for the winner itself
 - `rate`: learning rate, per sample
 - `sigma`: radius of the neighbourhood, in units of the grid
 
-A grid is the attribute `grid` of a `keras_hebbian.SelfOrganizingMap`. It knows
-the place of each unit, its coordinates, and which units are neighbours.
+A grid is the attribute `grid` of a `keras_hebbian.SelfOrganizingMap`. It has
+the row, column and coordinates of each unit, and knows which are neighbours.
 
 Reference:
     Kohonen, "Self-organized formation of topologically correct feature maps",
@@ -42,7 +42,7 @@ NEIGHBORHOODS = ("gaussian", "bubble")
 
 
 class Sums(NamedTuple):
-    """What a batch adds up to; those of its parts add up to the whole."""
+    """Sums over a batch; those of its parts add up to those of the whole."""
 
     inputs: Tensor  # sum_b h[b, u] x[b, i], (inputs, units)
     shares: Tensor  # sum_b h[b, u], (units,)
@@ -55,8 +55,8 @@ def drives(inputs: Tensor, kernel: Tensor, dtype: str | None = None) -> Tensor:
     """`d[b, u] = -||x[b] - W[:, u]||^2`, `(..., units)`.
 
     The squared distance is the sum of both squares minus twice the product,
-    which runs in `dtype`. Both are taken from the mean of all units, so that
-    little of the precision is lost where data lie far from 0.
+    which is computed in `dtype`. Inputs and weights are taken relative to the
+    mean of all units, so that little precision is lost if data lie far from 0.
     """
     dtype = dtype or kernel.dtype
     center = ops.sum(kernel, axis=1) / kernel.shape[1]  # (inputs,)
@@ -71,7 +71,7 @@ def drives(inputs: Tensor, kernel: Tensor, dtype: str | None = None) -> Tensor:
 def neighborhood(
     winners: Tensor, grid: Grid, kind: str, sigma: Tensor
 ) -> Tensor:
-    """How much each unit learns where some units win, `(..., units)`.
+    """How much each unit learns when the given units win, `(..., units)`.
 
     `"gaussian"`: `exp(-r^2 / (2 sigma^2))` with the distance r on the grid.
     `"bubble"`: 1 where rows and columns both differ by less than `sigma`,
@@ -103,7 +103,7 @@ def neighborhood(
 def _distances(
     winners: Tensor, grid: Grid, positions: list, lengths: list, dtype: str
 ) -> list[Tensor]:
-    """Of the winners from all units along each axis, `(..., units)` each."""
+    """Distances of winners from all units, `(..., units)` for each axis."""
     distances = []
     for each, length in zip(positions, lengths, strict=True):
         each = ops.convert_to_tensor(each, dtype)
@@ -120,7 +120,7 @@ def sums(
     sigma: Tensor,
     rate: Tensor,
 ) -> Sums:
-    """What a batch adds up to, which `step` learns from."""
+    """The sums over a batch that `step` learns from."""
     largest, winners = first(drives)
     share = neighborhood(winners, grid, kind, sigma)  # (batch, units)
     moved = ops.clip(rate * share, 0.0, 1.0)
@@ -142,10 +142,10 @@ def step(kernel: Tensor, added: Sums) -> Tensor:
     ```
 
     Each unit moves towards the mean of the samples, weighted by its
-    neighbourhood, as far as the samples would move it one after another.
+    neighbourhood, by as much as the samples would move it one after another.
     """
     stays = ops.exp(added.stays)
-    # Not `1 - stays`, which is 0 where a unit hardly moves.
+    # Not `1 - stays`, which rounds to 0 if a unit hardly moves.
     moves = -ops.expm1(added.stays)
     scale = moves / ops.clip(added.shares, TINY, float("inf"))
     return add_product(stays * kernel, added.inputs, scale)
