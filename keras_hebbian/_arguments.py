@@ -1,4 +1,4 @@
-"""Arguments: what they are called in annotations, and checks of them."""
+"""Checks of arguments, and a type alias for annotations."""
 
 import numbers
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 from keras import ops
 
 Tensor: TypeAlias = Any
-"""A tensor of whichever backend runs."""
+"""A tensor of the current backend."""
 
 LARGEST = {"integer": 2**31 - 1, "number": 2.0**127}  # int32, float32
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
-    """`value` as an `int`, or a `ValueError` that names the argument."""
+    """Returns `value` as an `int`, or raises a `ValueError` with its name."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or not minimum <= value <= LARGEST["integer"]:
         raise ValueError(
@@ -24,9 +24,9 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
 
 
 def check_real(name: str, value: Any, minimum: float) -> float:
-    """`value` as a `float`, or a `ValueError` that names the argument.
+    """Returns `value` as a `float`, or raises a `ValueError` with its name.
 
-    Tensors and arrays without axes count as numbers.
+    Scalar tensors and arrays count as numbers.
     """
     if getattr(value, "shape", None) == ():
         value = ops.convert_to_numpy(value).item()
@@ -40,7 +40,7 @@ def check_real(name: str, value: Any, minimum: float) -> float:
 
 
 def check_positive(name: str, value: Any) -> float:
-    """`value` as a `float` above 0, or a `ValueError` like the others."""
+    """Returns `value` as a `float` > 0, or raises a `ValueError`."""
     if check_real(name, value, minimum=0) == 0:
         raise ValueError(
             f"Expected `{name}` to be a finite number > 0. "
@@ -50,7 +50,7 @@ def check_positive(name: str, value: Any) -> float:
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """`value` if it is one of the choices, or a `ValueError` that does."""
+    """Returns `value` if it is one of `choices`, or raises a `ValueError`."""
     if value not in choices:
         raise ValueError(
             f"Expected `{name}` to be one of {tuple(choices)}. "

@@ -1,4 +1,4 @@
-"""What each backend does best in its own way."""
+"""Operations with their own code for each backend."""
 
 import itertools
 import math
@@ -11,13 +11,13 @@ from keras import ops
 
 from keras_hebbian._arguments import Tensor
 
-_GROUPED_FROM = 512  # values in a row; shorter ones are sorted soon enough
+_GROUPED_FROM = 512  # values in a row; sorting shorter rows is fast enough
 
 
 def first_and_kth(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The largest and the k-th largest value of each row, and their places.
+    """The largest and the k-th largest value of each row, and their indices.
 
-    `(rows, columns)` to the values and the places, both `(2, rows)`.
+    Takes `(rows, columns)`; values and indices are both `(2, rows)`.
     """
     columns = values.shape[-1]
     size = _group_size(columns, k)
@@ -36,16 +36,16 @@ def first_and_kth(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def first(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest value of each row, and its place, of equal ones the first.
+    """The largest value of each row, and its index; the first of equal ones.
 
-    `(rows, columns)` to the values and the places, both `(rows,)`. Elsewhere
-    than on torch `argmax` takes twice as long, and on TensorFlow it looks at
-    the signs of zeros, with operations that LiteRT does not have.
+    Takes `(rows, columns)`; values and indices are both `(rows,)`. Except on
+    torch, `argmax` takes twice as long, and on TensorFlow it checks the signs
+    of zeros with operations that LiteRT does not have.
     """
     if keras.backend.backend() == "torch":
         return tuple(values.max(dim=-1))
     columns = values.shape[-1]
-    # Without `initial` Keras refuses a batch without samples.
+    # Without `initial` Keras rejects an empty batch.
     least = -float("inf")
     largest = ops.max(values, axis=-1, keepdims=True, initial=least)
     places = ops.where(values == largest, ops.arange(columns), columns - 1)
@@ -53,10 +53,10 @@ def first(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _group_size(columns: int, k: int) -> int:
-    """How many values to group: of 1 to the best size the largest that fits."""
+    """The size of groups: the largest divisor of `columns` up to the best."""
     if keras.backend.backend() == "torch" or columns < _GROUPED_FROM:
-        return 1  # torch finds them as fast without
-    best = math.isqrt(columns // k)  # as many groups as members in k of them
+        return 1  # torch is equally fast without groups
+    best = math.isqrt(columns // k)  # then the number of groups is k * size
     return next(size for size in range(best, 0, -1) if columns % size == 0)
 
 
@@ -64,18 +64,19 @@ def _ends(ranked: Tensor, k: int) -> Tensor:
     """The first and the last of k columns, `(2, rows)`."""
     if keras.backend.backend() == "torch":
         return ranked[:, :: k - 1].mT
-    # XLA turns a slice of `top_k` into a full sort; a masked sum it does not.
+    # XLA turns a slice of `top_k` into a full sort, but not a masked sum.
     chosen = np.arange(k) == np.array([0, k - 1])[:, None, None]
     return ops.sum(ops.where(chosen, ranked, 0), axis=-1)
 
 
 def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
-    """`total`, `(..., count)`, plus the sum of the rows, `(rows, ...)`, of each
-    of `count` segments, on torch in place of `total`.
+    """Adds the sum of the rows of each segment to `total`, on torch in place.
 
-    `keras.ops.segment_sum` on torch rounds float64 to float32 and expands the
-    indices to the size of the rows; on JAX the transpose of its result takes
-    longer than the sums, and those of neighbouring segments share cache lines.
+    The rows are `(rows, ...)`, and `total` is `(..., count)` for `count`
+    segments. On torch `keras.ops.segment_sum` rounds float64 to float32 and
+    expands the indices to the size of the rows; on JAX transposing its result
+    takes longer than the sums, and the sums of neighbouring segments share
+    cache lines.
     """
     if keras.backend.backend() == "torch":
         segmented = total.mT if total.ndim > 1 else total
@@ -97,7 +98,7 @@ def add_product(total: Tensor, one: Tensor, other: Tensor) -> Tensor:
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:
     """`one' other` of two matrices with the same number of rows, on torch with
-    its columns together."""
+    contiguous columns."""
     if keras.backend.backend() == "torch":
         return (other.mT @ one).mT
     return ops.transpose(one) @ other
@@ -112,10 +113,10 @@ def largest_magnitude(matrix: Tensor) -> Tensor:
 
 
 def columns_together(value: Tensor) -> Tensor:
-    """A matrix whose columns each lie in one piece of memory, on torch.
+    """The matrix with each column contiguous in memory, on torch.
 
-    There a product reads either order equally fast, and sums over columns are
-    sums of whole pieces.
+    There products are equally fast in either order, and sums over columns read
+    contiguous memory.
     """
     if keras.backend.backend() == "torch":
         return value.mT.contiguous().mT
@@ -123,20 +124,20 @@ def columns_together(value: Tensor) -> Tensor:
 
 
 def image_size(images: Tensor) -> list[Any]:
-    """Sizes of the axes between batch and channels: numbers, where known."""
+    """Sizes of the axes between batch and channels, as numbers where known."""
     sizes = list(ops.shape(images)[1:-1])
     if keras.backend.backend() == "torch":
-        # A traced size is a tensor, with which exporters divide in other ways.
+        # A traced size is a tensor, which exporters divide differently.
         sizes = [int(x) if hasattr(x, "dtype") else x for x in sizes]
     return sizes
 
 
 def reflect(images: Tensor, borders: Sequence[tuple[int, int]]) -> Tensor:
-    """Images `(batch, ..., channels)` with a border that mirrors them."""
+    """Pads images `(batch, ..., channels)` by reflection."""
     if keras.backend.backend() == "torch":
         import torch
 
-        # It pads the last axes; `ops.pad` cannot leave out the first of them.
+        # torch pads the last axes; `ops.pad` cannot leave out the first ones.
         amounts = [each for axis in reversed(borders) for each in axis]
         images = images.movedim(len(images.shape) - 1, 1)
         images = torch.nn.functional.pad(images, amounts, mode="reflect")
@@ -145,10 +146,12 @@ def reflect(images: Tensor, borders: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def choose(first: Tensor, one: Callable, other: Callable) -> Any:
-    """What one function or the other returns, by a scalar: tensors of the
-    same structure, shapes and dtypes, cheap to compute."""
+    """The result of `one` if `first` is true, else of `other`.
+
+    Both must be cheap, with the same structure, shapes and dtypes.
+    """
     if keras.backend.backend() == "jax":
-        # XLA computes the choice with the values; a branch copies them.
+        # XLA fuses the choice with the computation; a branch copies values.
         return keras.tree.map_structure(
             lambda x, y: ops.where(first, x, y), one(), other()
         )
@@ -158,10 +161,10 @@ def choose(first: Tensor, one: Callable, other: Callable) -> Any:
 
 
 def branch(first: Tensor, one: Callable, other: Callable) -> Any:
-    """What one function or the other returns, by a scalar, and only that.
+    """As `choose`, but computes only the result that is returned.
 
-    A scalar that can be seen needs no branch of the backend, which JAX would
-    compile anew in every call outside of a compiled step.
+    A scalar whose value is known needs no branch of the backend, which JAX
+    would recompile in every call outside a compiled step.
     """
     seen = visible(first)
     if seen is None:
@@ -170,7 +173,7 @@ def branch(first: Tensor, one: Callable, other: Callable) -> Any:
 
 
 def visible(value: Tensor) -> float | None:
-    """The number that a scalar holds, or `None` while it is being traced."""
+    """The value of a scalar, or `None` while it is being traced."""
     try:
         return ops.convert_to_numpy(value).item()
     except (AttributeError, TypeError, RuntimeError):
@@ -178,7 +181,7 @@ def visible(value: Tensor) -> float | None:
 
 
 class Rows(NamedTuple):
-    """A batch as the numbers of its rows, and the whole array."""
+    """A batch as the indices of its rows in a whole array."""
 
     numbers: Tensor
     array: Tensor
@@ -190,10 +193,10 @@ class Rows(NamedTuple):
 
 
 def row_batches(array: np.ndarray, size: int, shuffle: bool) -> Any:
-    """Batches of an array on TensorFlow, from which a step takes its rows.
+    """Batches of row indices on TensorFlow; the step itself takes the rows.
 
-    Where steps are short, a pipeline that cuts each batch takes nearly half
-    of the time of `fit`.
+    If steps are short, a pipeline that slices each batch takes nearly half of
+    the time of `fit`.
     """
     import tensorflow as tf
 
@@ -211,16 +214,16 @@ def row_batches(array: np.ndarray, size: int, shuffle: bool) -> Any:
 
 
 def jax_execution(step: Callable, steps: int) -> Callable:
-    """Steps of training as one program, where Keras calls one after another.
+    """Compiles training steps, which Keras calls one by one, as one program.
 
     Returns:
-        Function of the state and an iterator over batches, to the logs of the
-        last step and the state. Batches of other shapes, such as the last and
-        incomplete one, are another program; fewer batches than before are not.
+        Function that takes the state and an iterator over batches, and returns
+        the logs of the last step and the state. Batches of another shape, such
+        as an incomplete last one, are compiled anew; fewer batches are not.
     """
     import jax
 
-    most: dict[Any, int] = {}  # batches of an execution, by their shapes
+    most: dict[Any, int] = {}  # most batches of an execution, by shape
 
     def run(state: Any, batches: Any, count: int) -> tuple[Any, Any]:
         def batch(i: Any) -> Any:
@@ -249,7 +252,7 @@ def jax_execution(step: Callable, steps: int) -> Callable:
             alike = list(group)
             count = len(alike)
             most[shape] = max(count, most.get(shape, 0))
-            alike += alike[-1:] * (most[shape] - count)  # not learned from
+            alike += alike[-1:] * (most[shape] - count)  # padding, not used
             logs, state = run(state, jax.tree.map(stack, *alike), count)
         return logs, state
 

@@ -16,17 +16,17 @@ TOPOLOGIES = ("rectangular", "hexagonal")
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Units in a row, or in rows and columns, of a map.
+    """The units of a map, in a row or in rows and columns.
 
-    Unit `i * columns + j` has the place `(i, j)`. On a hexagonal grid the six
+    Unit `i * columns + j` is at `(i, j)`. On a hexagonal grid the six
     neighbours of a unit are at distance 1: columns are `sqrt(3) / 2` apart, and
-    every second one, the last among them, is shifted by half a unit.
+    every second column, including the last, is shifted by half a unit.
 
     Args:
-        shape: Integer, or a tuple of one or two: the number of units along
+        shape: Integer or a tuple of one or two integers, number of units along
             each axis.
         topology: `"rectangular"` or `"hexagonal"`.
-        toroidal: Whether the last unit of an axis is next to the first.
+        toroidal: Whether the last unit of an axis is adjacent to the first.
 
     Raises:
         ValueError: If there is no such grid.
@@ -56,13 +56,13 @@ class Grid:
 
     @functools.cached_property
     def places(self) -> list[np.ndarray]:
-        """The row and the column of each unit, `(units,)` each."""
+        """The row and column of each unit, `(units,)` each."""
         places = np.indices(self.shape).reshape(len(self.shape), -1)
         return list(places.astype("float64"))
 
     @functools.cached_property
     def coordinates(self) -> list[np.ndarray]:
-        """Where each unit lies along each axis, `(units,)` each."""
+        """The position of each unit along each axis, `(units,)` each."""
         if self.topology == "rectangular":
             return self.places
         rows, columns = self.places
@@ -87,7 +87,7 @@ class Grid:
         """Whether units at these distances along each axis are neighbours.
 
         A unit has up to eight neighbours on a rectangular grid and six on a
-        hexagonal one, and also counts as its own.
+        hexagonal one, and also counts as its own neighbour.
         """
         if self.topology == "rectangular":
             near = [distance < 1.5 for distance in distances]
@@ -128,7 +128,7 @@ def _check_shape(shape: Any) -> tuple[int, ...]:
         shape = (shape,)
     if not 1 <= len(shape) <= 2:
         raise ValueError(
-            "Expected `shape` to be one or two numbers of units. "
+            "Expected `shape` to be one or two integers. "
             f"Received: shape={shape!r}"
         )
     return tuple(check_integer("shape", size, minimum=1) for size in shape)

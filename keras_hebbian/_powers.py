@@ -6,10 +6,10 @@ from keras_hebbian._arguments import Tensor
 
 
 def power(base: Tensor, exponent: float) -> Tensor:
-    """A tensor without negative values to a power >= 0.
+    """Raises a non-negative tensor to a power >= 0.
 
-    Whole exponents by multiplication: a general power costs ten times as much,
-    and more than the product of a batch with a kernel.
+    Integer exponents use multiplication: a general power costs ten times as
+    much, more than the product of a batch with a kernel.
     """
     if exponent != int(exponent):
         return general_power(base, exponent)
@@ -21,5 +21,5 @@ def power(base: Tensor, exponent: float) -> Tensor:
 
 
 def general_power(base: Tensor, exponent: float) -> Tensor:
-    """As `keras.ops.power`, which some versions on torch compute in float32."""
+    """As `keras.ops.power`, which some versions compute in float32 on torch."""
     return base**exponent

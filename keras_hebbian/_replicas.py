@@ -1,8 +1,7 @@
-"""Sums over data-parallel replicas, which each backend has in its own way.
+"""Sums over data-parallel replicas, for each backend.
 
-A rule that normalises what it summed over a batch must sum over the whole
-global batch first: the mean of the replicas' normalised updates is a
-different rule.
+A rule that normalizes a sum over the batch must first sum over the global
+batch: the mean of the replicas' normalized updates is a different rule.
 """
 
 from typing import Any
@@ -17,8 +16,8 @@ def replica_count() -> int:
 
     - TensorFlow: the replicas of the `tf.distribute.Strategy` in scope.
     - torch: the ranks of the default `torch.distributed` process group.
-    - JAX: 1. A step is one program over the global batch, in which a sum over
-      the batch already is the sum over all devices.
+    - JAX: 1. A step is one program over the global batch, where a sum over the
+      batch is already the sum over all devices.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -35,7 +34,7 @@ def replica_count() -> int:
 
 
 def check_one_replica() -> None:
-    """Refuses to learn from one sample after another on several replicas."""
+    """Rejects learning from one sample after another on several replicas."""
     if replica_count() > 1:
         raise ValueError(
             "Expected `update='batch'` on several replicas, which cannot "
@@ -47,10 +46,11 @@ def check_one_replica() -> None:
 def sum_over_replicas(values: Any) -> Any:
     """Sums a tensor over all replicas that share a training step.
 
-    A rule that sums over its batch sums over the replicas with this function,
-    and only then normalizes: so N replicas with batches of B learn what one
-    device learns from a batch of N * B. On one device, and on JAX, whose step
-    is one program over the global batch, the values are returned as they are.
+    A rule that sums over its batch must sum over the replicas with this
+    function before it normalizes. N replicas with batches of B then learn the
+    same as one device with a batch of N * B. On one device, and on JAX, where a
+    step is one program over the global batch, the values are returned
+    unchanged.
 
     Example:
 
@@ -60,10 +60,10 @@ def sum_over_replicas(values: Any) -> Any:
     [1.0, 1.0]
 
     Args:
-        values: Tensor, or a structure of tensors.
+        values: Tensor, or nested structure of tensors.
 
     Returns:
-        The sums, in the structure of `values`.
+        The sums, with the same structure as `values`.
     """
     if replica_count() == 1:
         return values

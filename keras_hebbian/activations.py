@@ -1,4 +1,4 @@
-"""Activation functions between units that learn locally and readouts."""
+"""Activation functions between local layers and readouts."""
 
 from collections.abc import Callable
 
@@ -23,11 +23,10 @@ def rectified_power(
 ) -> Tensor:
     """`max(x, 0)^power`, elementwise.
 
-    Large powers let the units with the strongest response decide. They also
-    spread the outputs over many orders of magnitude: bring the inputs to one
-    scale before, each sample with
-    `keras.layers.RMSNormalization(trainable=False)` or each unit with
-    `keras.layers.Normalization`.
+    With large powers the units with the strongest response dominate. They also
+    spread the outputs over many orders of magnitude, so normalize the inputs:
+    each sample with `keras.layers.RMSNormalization(trainable=False)` or each
+    unit with `keras.layers.Normalization`.
 
     Formula:
 
@@ -37,9 +36,9 @@ def rectified_power(
     f'(x) = 1                    gradient="straight_through"
     ```
 
-    float16 and bfloat16 are computed in float32 and rounded once. What float16
-    cannot hold becomes 65504, its largest number, and passes no exact
-    gradient; at `power=4.5` that begins at 11.8.
+    For float16 and bfloat16 the function is computed in float32 and rounded
+    once. Outputs too large for float16 become 65504, its largest number, and
+    pass no exact gradient; with `power=4.5` this happens above 11.8.
 
     Example:
 
@@ -52,13 +51,14 @@ def rectified_power(
 
     Args:
         x: Tensor of any shape, dimensionless.
-        power: Float >= 1, the power `n`. A whole number is computed by
+        power: Float >= 1, the power `n`. Integer powers are computed by
             multiplication. Defaults to `4.5`.
         gradient: `"exact"`, or `"straight_through"`, which passes the incoming
-            gradient on unchanged everywhere. Defaults to `"exact"`.
+            gradient through unchanged everywhere. Defaults to `"exact"`.
 
     Returns:
-        A tensor like `x`; integers become `keras.config.floatx()`.
+        Tensor with the shape and dtype of `x`; integers become
+        `keras.config.floatx()`.
 
     Raises:
         ValueError: If `power` or `gradient` is out of range.
@@ -73,7 +73,7 @@ def rectified_power(
     x = _floats(x)
     outputs = _rounded_once(lambda x: to_power(ops.relu(x), power), x)
     if gradient == "straight_through":
-        zero = x - ops.stop_gradient(x)  # and 1 for the gradient
+        zero = x - ops.stop_gradient(x)  # with gradient 1
         zero = ops.where(ops.isfinite(x), zero, ops.zeros_like(x))
         outputs = ops.stop_gradient(outputs) + zero
     return outputs
@@ -83,9 +83,9 @@ def rectified_power(
 def triangle(x: Tensor, power: float = 1.0) -> Tensor:
     """`max(x - mean, 0)^power`, with the mean over the last axis.
 
-    Of the units that respond to a sample, those above the average stay active,
-    more or less half of them. Nothing has to be tuned to the size of the
-    responses, which local rules leave open.
+    Only the units that respond to a sample more than average stay active, about
+    half of them. No threshold has to be tuned to the scale of the responses,
+    which local rules do not fix.
 
     Formula:
 
@@ -93,9 +93,9 @@ def triangle(x: Tensor, power: float = 1.0) -> Tensor:
     f(x)[b, u]  = max(x[b, u] - mean_v x[b, v], 0)^n
     ```
 
-    The gradient is the derivative, which is 0 where `f` is 0. float16 and
-    bfloat16 are computed in float32 and rounded once; what float16 cannot hold
-    becomes 65504, its largest number.
+    The gradient is the derivative, which is 0 where `f` is 0. For float16 and
+    bfloat16 the function is computed in float32 and rounded once; outputs too
+    large for float16 become 65504, its largest number.
 
     Example:
 
@@ -108,11 +108,12 @@ def triangle(x: Tensor, power: float = 1.0) -> Tensor:
 
     Args:
         x: Tensor of rank >= 1, `(..., units)`, dimensionless.
-        power: Float > 0, the power `n`. A whole number is computed by
+        power: Float > 0, the power `n`. Integer powers are computed by
             multiplication. Defaults to `1.0`.
 
     Returns:
-        A tensor like `x`; integers become `keras.config.floatx()`.
+        Tensor with the shape and dtype of `x`; integers become
+        `keras.config.floatx()`.
 
     Raises:
         ValueError: If `power` is out of range, or if `x` is a scalar.
@@ -138,7 +139,7 @@ def _triangle(x: Tensor, power: float) -> Tensor:
     above = ops.relu(x - mean)
     if power >= 1:
         return to_power(above, power)
-    # The slope at 0 is infinite: there the power of another number is taken.
+    # The slope at 0 is infinite: take the power of another number there.
     active = above > 0
     powers = to_power(ops.where(active, above, ops.ones_like(above)), power)
     return ops.where(active, powers, ops.zeros_like(above))
@@ -152,7 +153,7 @@ def _floats(x: Tensor) -> Tensor:
 
 
 def _rounded_once(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What `function` makes of narrow floats in float32."""
+    """Applies `function` in float32 if `x` has 16 bits, and rounds once."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     narrow = dtype in ("float16", "bfloat16")
     outputs = function(ops.cast(x, "float32") if narrow else x)

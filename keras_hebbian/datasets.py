@@ -1,4 +1,4 @@
-"""Image data sets in one form, wherever they come from."""
+"""Image datasets from several sources in one format."""
 
 import math
 import os
@@ -27,17 +27,16 @@ def load_data(source: str | os.PathLike) -> tuple[Split, Split]:
     Args:
         source: One of
 
-            - `"digits"`: the 1797 scanned digits that come with
-              scikit-learn, 8x8; the last fifth, in the order of the file,
-              is for testing. No download, but scikit-learn must be
-              installed.
+            - `"digits"`: the 1797 scanned 8x8 digits that come with
+              scikit-learn, the last fifth of them as the test set. No
+              download, but scikit-learn must be installed.
             - `"mnist"`, `"fashion_mnist"`, `"cifar10"`: from
               `keras.datasets`, which downloads them once.
             - the path of an `.npz` file with the keys `x_train`, `y_train`,
               `x_test` and `y_test`, as Keras stores MNIST.
-            - the path of a MATLAB `.mat` file laid out as `mnist_all.mat`:
-              `train0` to `train9` and `test0` to `test9`, one flat square
-              image in each row.
+            - the path of a MATLAB `.mat` file with the layout of
+              `mnist_all.mat`: `train0` to `train9` and `test0` to `test9`,
+              with one flattened square image per row.
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`: images as float32 in [0, 1],
@@ -46,9 +45,9 @@ def load_data(source: str | os.PathLike) -> tuple[Split, Split]:
 
     Raises:
         ValueError: If the source is unknown, or if the file cannot be read or
-            does not hold what it should.
-        FileNotFoundError: If there is no such file.
-        ImportError: If `"digits"` is asked for without scikit-learn.
+            lacks the expected arrays.
+        FileNotFoundError: If the file does not exist.
+        ImportError: If `"digits"` is requested without scikit-learn.
     """
     if source == "digits":
         arrays = _load_digits()
@@ -68,7 +67,7 @@ def _load_digits() -> dict[str, np.ndarray]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            "Expected scikit-learn, which holds the digits: "
+            "Expected scikit-learn, which provides the digits: "
             "`pip install keras-hebbian[examples]`. Received: no such package"
         ) from error
     digits = load_digits()
@@ -134,7 +133,7 @@ def _checked(source: Any, images: np.ndarray, labels: np.ndarray) -> Split:
         labels = labels[:, 0]
     if images.ndim < 2 or labels.shape != images.shape[:1] or not len(images):
         raise ValueError(
-            "Expected at least one image and one label for each. Received: "
+            "Expected at least one image, and one label per image. Received: "
             f"images.shape={images.shape}, labels.shape={labels.shape} in "
             f"{source}"
         )

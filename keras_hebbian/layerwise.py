@@ -1,4 +1,4 @@
-"""Greedy training: the local layers of a model, one after another."""
+"""Greedy layer-wise training of local layers."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from keras_hebbian._arguments import check_integer
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.models import HebbianSequential
 
-# Of a layer and of what it will learn from, to the callbacks of its `fit`.
+# From a layer and its training data to the callbacks of its `fit`.
 MakeCallbacks = Callable[[keras.Layer, Any], Iterable[keras.callbacks.Callback]]
 
 
@@ -26,19 +26,20 @@ def fit_layerwise(
 ) -> list[keras.callbacks.History]:
     """Trains the local layers of a model greedily, one after another.
 
-    Each layer gets a `fit` of its own, together with the layers between it and
-    the local layer before, such as a `BatchNormalization` that learns its
-    statistics. All layers further below run as at inference and stay as they
-    are. Layers above the last local layer are not trained, nor are local layers
-    that are not `trainable`.
+    Each layer gets its own `fit`, together with the layers between it and the
+    previous local layer, such as a `BatchNormalization` that learns its
+    statistics. All layers further below run in inference mode and do not
+    change. Layers above the last local layer are not trained, nor are local
+    layers that are not `trainable`.
 
-    An array runs through each layer only once: the outputs of a trained layer,
-    kept in memory, are what the next one learns from. A data set or generator
-    runs through all layers below again in each epoch, and nothing is kept.
+    An array passes through each layer only once: the outputs of a trained layer
+    are kept in memory, and the next layer learns from them. A dataset or
+    generator passes through all layers below again in each epoch, and nothing
+    is kept.
 
     The settings `steps_per_execution`, `run_eagerly` and `jit_compile` are
-    those of the model, which need not be compiled. What its `compile` left open
-    stays open.
+    those of the model, which need not be compiled. Settings that its `compile`
+    left open stay open.
 
     Example:
 
@@ -64,37 +65,36 @@ def fit_layerwise(
     [3, 2]
 
     Args:
-        model: `keras.Sequential` or `HebbianSequential`. A nested model in it
-            counts as one layer.
-        x: What `fit` takes: an array, or a data set or generator of batches.
-            With a data set the model must be built, for example with a
+        model: `keras.Sequential` or `HebbianSequential`. A nested model counts
+            as one layer.
+        x: Training data, as for `fit`: an array, or a dataset or generator of
+            batches. With a dataset the model must be built, for example with a
             `keras.Input`; a generator must not end before the last layer.
-        batch_size: Integer, samples in a batch of an array. Defaults to
-            `None`, which is 32.
+        batch_size: Integer, number of samples per batch of an array. Defaults
+            to `None`, which is 32.
         epochs: Integer >= 1, or a list of integers, one for each layer that
             learns. Defaults to `1`.
         verbose: As in `fit`. Defaults to `"auto"`, a progress bar.
-        callbacks: List of callbacks that are part of the `fit` of each layer,
-            one after another: `LinearRateDecay()` decays the rates of each
-            layer over its own epochs. Or a function `(layer, x)` that returns
-            such a list, where `x` is what the layer will learn from: an array
-            of outputs of the layer below, or the given data set. Defaults to
-            `None`.
+        callbacks: List of callbacks for the `fit` of each layer:
+            `LinearRateDecay()` decays the rates of each layer over its own
+            epochs. Or a function `(layer, x)` that returns such a list, where
+            `x` is the training data of the layer: an array of outputs of the
+            layer below, or the given dataset. Defaults to `None`.
         shuffle: Whether to shuffle an array before each epoch. Defaults to
             `True`.
-        steps_per_epoch: Integer, batches in an epoch. Defaults to `None`, all.
-        backup_dir: Folder for backups after each epoch, deleted at the end.
-            Call the function again with the same arguments, in a new process,
-            to resume a training run that was interrupted. Defaults to `None`,
-            no backups.
+        steps_per_epoch: Integer, number of batches per epoch. Defaults to
+            `None`, all batches.
+        backup_dir: Folder for backups after each epoch, deleted at the end. To
+            resume an interrupted training run, call the function again with the
+            same arguments in a new process. Defaults to `None`, no backups.
 
     Returns:
         List of `keras.callbacks.History`, one for each layer that learned.
 
     Raises:
-        ValueError: If `model` is not a `keras.Sequential`, has no local layer
-            that is trainable, or must be built; if `epochs` has another number
-            of entries; or if the callbacks contain a `BackupAndRestore`, which
+        ValueError: If `model` is not a `keras.Sequential`, has no trainable
+            local layer, or must be built; if `epochs` has the wrong number of
+            entries; or if the callbacks contain a `BackupAndRestore`, which
             `backup_dir` replaces.
 
     Reference:
@@ -148,8 +148,8 @@ def _check(model: Any, is_array: bool, callbacks: Any) -> None:
         )
     if not model.built and not is_array:
         raise ValueError(
-            "Expected a model that was built, for example with a "
-            f"`keras.Input`, for a data set. Received: {model.name}"
+            "Expected a built model, for example with a `keras.Input`, for a "
+            f"dataset. Received: {model.name}"
         )
     if not any(_learns(layer) for layer in model.layers):
         raise ValueError(
@@ -161,7 +161,7 @@ def _check(model: Any, is_array: bool, callbacks: Any) -> None:
     given = [] if callable(callbacks) else keras.tree.flatten(callbacks)
     if any(isinstance(each, backups) for each in given):
         raise ValueError(
-            "Expected `backup_dir` for backups of all layers. "
+            "Expected `backup_dir` to back up all layers. "
             "Received: the callback `BackupAndRestore`"
         )
 
@@ -171,7 +171,7 @@ def _learns(layer: keras.Layer) -> bool:
 
 
 def _stages(layers: list[keras.Layer]) -> Iterator[tuple[int, int]]:
-    """Where the layers that learn together start and stop."""
+    """Start and stop indices of the layers that learn together."""
     start = 0
     for stop, layer in enumerate(layers, 1):
         if _learns(layer):
@@ -191,7 +191,7 @@ def _each(epochs: int | Iterable[int], count: int) -> list[int]:
 
 
 def _input(layers: list[keras.Layer]) -> Any:
-    """The input of a model of some layers of a model that was built."""
+    """The input of a model made of some layers of a built model."""
     expected = layers[0].input
     return keras.Input(batch_shape=expected.shape, dtype=expected.dtype)
 
@@ -201,7 +201,7 @@ def _stage(
 ) -> HebbianSequential:
     """A model in which some layers learn from the outputs of those below.
 
-    Callbacks and logs know nothing of the layers below, as with an array.
+    Callbacks and logs do not see the layers below, as with an array.
     """
     frozen = []
     if below:
@@ -223,7 +223,7 @@ def _stage(
 
 
 def _backup(folder: str) -> keras.callbacks.BackupAndRestore:
-    """Backups that stay where they are until all layers are finished."""
+    """Backups that are kept until all layers are finished."""
     return keras.callbacks.BackupAndRestore(
         folder, double_checkpoint=True, delete_checkpoint=False
     )

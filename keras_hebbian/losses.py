@@ -10,18 +10,19 @@ from keras_hebbian._arguments import Tensor, check_choice, check_real
 from keras_hebbian._backend import visible
 from keras_hebbian._powers import power as to_power
 
-TARGETS = {"bipolar": -1.0, "binary": 0.0}  # of the classes that are not meant
+TARGETS = {"bipolar": -1.0, "binary": 0.0}  # of all other classes
 
 EXACT = {"bfloat16": 2**8, "float16": 2**11}
-"""Class indices that these dtypes tell apart; Keras casts labels to them."""
+"""Number of class indices that these dtypes, to which Keras casts labels, can
+tell apart."""
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
 class PowerLoss(keras.losses.Loss):
     """The mean over classes of `|y_pred - target|^power`.
 
-    The larger the power, the more the worst of the outputs counts. The paper
-    uses 6 with outputs through tanh and targets of 1 and -1.
+    The larger the power, the more the worst outputs dominate. The paper uses 6
+    with tanh outputs and targets of 1 and -1.
 
     Formula:
 
@@ -31,8 +32,8 @@ class PowerLoss(keras.losses.Loss):
                    else -1 (targets="bipolar") or 0 (targets="binary")
     ```
 
-    The labels may be either: `y_true` of 1 and -1, or of 1 and 0, is brought
-    to the targets that are asked for. It may also be class indices.
+    Labels `y_true` of either kind, 1 and -1 or 1 and 0, are converted to the
+    chosen targets, as are class indices.
 
     Example:
 
@@ -46,16 +47,16 @@ class PowerLoss(keras.losses.Loss):
     1.5
 
     Args:
-        power: Float >= 1, the power `m`. A whole number is computed by
+        power: Float >= 1, the power `m`. Integer powers are computed by
             multiplication. Defaults to `6`.
-        targets: `"bipolar"` for targets of 1 and -1, as for outputs through
-            tanh, or `"binary"` for 1 and 0, as for softmax or sigmoid.
-            Defaults to `"bipolar"`.
+        targets: `"bipolar"` for targets of 1 and -1, as for tanh outputs, or
+            `"binary"` for 1 and 0, as for softmax or sigmoid. Defaults to
+            `"bipolar"`.
         from_indices: Whether `y_true` holds class indices, `(...)` or
             `(..., 1)`, as for `keras.losses.SparseCategoricalCrossentropy`.
             Defaults to `False`, one label per class, `(..., classes)`.
-        reduction: How the losses of the samples are reduced. Defaults to
-            `"sum_over_batch_size"`.
+        reduction: Type of reduction over the losses of the samples, as for
+            Keras's losses. Defaults to `"sum_over_batch_size"`.
         name: Name of the loss. Defaults to `"power_loss"`.
         dtype: Dtype of the computation. Defaults to `None`, which is
             `keras.config.floatx()`.
@@ -66,11 +67,11 @@ class PowerLoss(keras.losses.Loss):
         sample_weight: Weight of each sample.
 
     Raises:
-        ValueError: If an argument is out of range, if the shapes do not fit,
+        ValueError: If an argument is out of range, if the shapes do not match,
             if there are more class indices than the dtype can tell apart, or
-            if labels whose values can be seen are neither 1 and -1, nor 1
-            and 0, nor indices of a class. In a compiled step, where they
-            cannot be seen, such a label makes the loss of its sample NaN.
+            if labels are neither 1 and -1, nor 1 and 0, nor class indices. In
+            a compiled step, where values cannot be checked, such a label makes
+            the loss of its sample NaN.
 
     Reference:
         Krotov and Hopfield, "Unsupervised learning by competing hidden units",
@@ -110,7 +111,7 @@ class PowerLoss(keras.losses.Loss):
         return ops.mean(to_power(distance, self.power), axis=-1)
 
     def _classes(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        """Where a class is the sample's, and where it is known not to be."""
+        """Masks of the classes that the labels name and of all others."""
         expected = tuple(y_pred.shape)
         if not expected:
             raise ValueError(

@@ -28,8 +28,8 @@ _Functional = _functional_class()
 KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
 
 STEPS_PER_EXECUTION = 20
-TUNED_FROM = 100  # batches in an epoch; fewer do not make up for compiling
-ROWS_UP_TO = 1_000_000  # samples, whose order takes memory, too
+TUNED_FROM = 100  # batches per epoch; for fewer, compiling takes too long
+ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
 
 _BATCH_HOOKS = (
     "on_batch_begin",
@@ -51,7 +51,7 @@ _FOR_ROWS = {  # arguments of `fit` that do not need the array
 
 
 def _batches_of(given: dict[str, Any]) -> int:
-    """Batches of an epoch of `fit`, 0 if its data are not arrays."""
+    """Number of batches per epoch of `fit`, 0 if its data are not arrays."""
     arrays = keras.tree.flatten(given.get("x"))
     if not arrays or not all(getattr(each, "shape", ()) for each in arrays):
         return 0
@@ -61,7 +61,7 @@ def _batches_of(given: dict[str, Any]) -> int:
 
 
 def _needs_batches(callback: Any) -> bool:
-    """Whether a callback does something at each batch."""
+    """Whether a callback acts on each batch."""
     by_epoch = "epoch" in (
         getattr(callback, "save_freq", None),  # Keras's checkpoints
         getattr(callback, "per", None),  # `WeightVisualization`
@@ -97,8 +97,7 @@ class _LocalTraining:
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Keras's, which takes any other `compile` for one that it cannot
-        call with this."""
+        """As in Keras, which would not call an overridden `compile`."""
         if type(self).compile is not _LocalTraining.compile:
             super().compile_from_config(config)
             return
@@ -130,7 +129,7 @@ class _LocalTraining:
         return fit(**given)
 
     def _choose_steps(self, batches: int, callbacks: Any) -> None:
-        """Sets the steps of an execution, which `compile` left open."""
+        """Sets `steps_per_execution`, which `compile` left open."""
         several = (
             self.loss is None
             and not self.run_eagerly
@@ -147,10 +146,10 @@ class _LocalTraining:
             self.predict_function = None
 
     def _takes_rows(self, given: dict[str, Any]) -> bool:
-        """Whether the step itself may take its batch out of the array.
+        """Whether the step itself may take its batch from the array.
 
-        Only on TensorFlow and a CPU: the data pipelines of JAX and torch cost
-        little, and that of TensorFlow fills a GPU while it computes.
+        Only on TensorFlow and a CPU: the data pipelines of JAX and torch are
+        cheap, and that of TensorFlow runs while a GPU computes.
         """
         x = given.get("x")
         return (
@@ -169,7 +168,7 @@ class _LocalTraining:
         )
 
     def _notice_frozen_layers(self) -> None:
-        """Whether a layer learns is fixed when Keras compiles the step."""
+        """Recompiles the step, which fixes whether each layer learns."""
         learning = [layer.trainable for layer in local_layers(self)]
         if self.train_function and learning != self._learning:
             self.make_train_function(force=True)
@@ -184,11 +183,11 @@ class _LocalTraining:
         sample_weight: Any = None,
         **others: Any,
     ) -> None:
-        """Refuses or warns about what has no effect without a loss."""
+        """Rejects or warns about arguments with no effect without a loss."""
         if class_weight is not None or sample_weight is not None:
             raise ValueError(
                 "Expected `compile(loss=...)` for `class_weight` or "
-                "`sample_weight`: local layers learn from all samples alike. "
+                "`sample_weight`: local layers weight all samples equally. "
                 "Received: loss=None"
             )
         arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
@@ -203,7 +202,7 @@ class _LocalTraining:
         trained = [x.path for x in self.trainable_weights]
         if trained:
             unused.append(f"the trainable weights {', '.join(trained)}")
-        # Keras wraps its default where it scales the loss.
+        # Keras wraps its default optimizer if it scales the loss.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer is not None:
             default = keras.optimizers.RMSprop(name=optimizer.name)
@@ -227,7 +226,7 @@ class _LocalTraining:
             )
 
     def _check_values(self, inputs: np.ndarray) -> None:
-        """Refuses an array with values that a layer would have to skip."""
+        """Rejects an array with batches that a layer would have to skip."""
         if not inputs.size or not inputs.shape:
             raise ValueError(
                 "Expected at least one sample. "
@@ -235,7 +234,7 @@ class _LocalTraining:
             )
         layers = self._layers_at_the_input()
         if not layers or isinstance(inputs, np.memmap):
-            return  # a memory map is not read as a whole
+            return  # do not read a whole memory map
         low, high = inputs.min(), inputs.max()
         for layer in layers:
             negative = layer.non_negative_inputs and low < 0
@@ -246,7 +245,7 @@ class _LocalTraining:
                 )
 
     def _layers_at_the_input(self) -> list[LocalLearningLayer]:
-        """The local layers that get the inputs of the model as they are."""
+        """The local layers that get the inputs of the model unchanged."""
         if type(self).call is keras.Sequential.call:
             first = self.layers[:1]
         elif type(self).call is _Functional.call and len(self.inputs) == 1:
@@ -277,13 +276,13 @@ class _LocalTraining:
             return {name: logs[name] for name in logs if name != "loss"}
         if not training:
             return reports(self)
-        # On TensorFlow no step may be without logs.
+        # On TensorFlow every step must return logs.
         return {"iterations": keras.ops.convert_to_tensor(first.iterations)}
 
     def _layers_without_loss(self) -> list[LocalLearningLayer]:
         """The local layers, at least one, of a model with nothing to minimize.
 
-        Refuses to drop a loss, or to train where nothing learns.
+        Rejects models with a loss that would be dropped, or without learning.
         """
         layers = local_layers(self)
         if not layers or self.losses:
@@ -341,9 +340,9 @@ class _LocalTraining:
     if keras.backend.backend() == "torch":
 
         def _initialize_ddp(self) -> None:
-            """Nothing, without a loss: local layers sum over the ranks.
+            """Does nothing without a loss: local layers sum over the ranks.
 
-            From 3.16 on Keras calls this in `fit` of every rank, for gradients
+            From 3.16 on Keras calls this in `fit` on every rank, for gradients
             that such a model does not have.
             """
             if self.loss is not None:
@@ -352,9 +351,9 @@ class _LocalTraining:
     if keras.backend.backend() == "jax" and KERAS_VERSION < (3, 16):
 
         def make_train_function(self, force: bool = False) -> None:
-            """Keras's, but several steps of an execution are one program.
+            """As in Keras, but compiles an execution as one program.
 
-            Keras 3.16 does so by itself.
+            Keras 3.16 does this itself.
             """
             one_program = (
                 self.loss is None
@@ -374,18 +373,18 @@ class _LocalTraining:
 class HebbianModel(_LocalTraining, keras.Model):
     """A `keras.Model` that fits without labels, loss or gradient.
 
-    Used as `keras.Model` is: with inputs and outputs, or subclassed.
-    `compile()` without a loss, then `fit(x)`: each step is one forward pass in
-    which the local layers learn, and nothing else. `compile(loss=...)` trains
-    all other layers by backpropagation in the same `fit`. In both cases the
-    history and, at the end of an epoch, the progress bar show what the local
-    layers report; with several of them each name starts with the layer's own.
-    `evaluate` returns the compiled metrics, and without any what the local
-    layers report.
+    Use it like `keras.Model`: with inputs and outputs, or subclassed. After
+    `compile()` without a loss, each step of `fit(x)` is one forward pass in
+    which the local layers learn, and nothing else. With `compile(loss=...)`,
+    all other layers are trained by backpropagation in the same `fit`. In both
+    cases the history and, at the end of each epoch, the progress bar show the
+    values that the local layers report; with several local layers, each name
+    starts with the name of its layer. `evaluate` returns the compiled metrics
+    or, if there are none, the reported values.
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
-    steps in one execution on TensorFlow and JAX if the data are arrays of 100
-    batches or more and no callback needs each batch.
+    steps per execution on TensorFlow and JAX if the data are arrays of at least
+    100 batches and no callback acts on each batch.
 
     Example:
 
@@ -423,7 +422,7 @@ class HebbianModel(_LocalTraining, keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
 class FunctionalHebbianModel(HebbianModel, _Functional):
-    """What `HebbianModel(inputs, outputs)` makes."""
+    """The class of `HebbianModel(inputs, outputs)`."""
 
 
 def _is_functional(args: tuple, kwargs: dict[str, Any]) -> bool:
@@ -433,9 +432,9 @@ def _is_functional(args: tuple, kwargs: dict[str, Any]) -> bool:
 def _make_functional(cls: type) -> type:
     """Lets a class inherit from `FunctionalHebbianModel`.
 
-    This is what Keras does to the subclasses of `keras.Model` that are made
-    from inputs and outputs. It would do it to `HebbianModel` too, and every
-    other subclass would fail from then on.
+    Keras does this to subclasses of `keras.Model` that are made from inputs and
+    outputs. It would also do it to `HebbianModel`, and all other subclasses
+    would fail from then on.
     """
     if cls is HebbianModel:
         return FunctionalHebbianModel
@@ -448,17 +447,18 @@ def _make_functional(cls: type) -> type:
 class HebbianSequential(_LocalTraining, keras.Sequential):
     """A `keras.Sequential` that fits without labels, loss or gradient.
 
-    `compile()` without a loss, then `fit(x)`: each step is one forward pass in
-    which the local layers learn, and nothing else. `compile(loss=...)` trains
-    all other layers by backpropagation in the same `fit`. In both cases the
-    history and, at the end of an epoch, the progress bar show what the local
-    layers report; with several of them each name starts with the layer's own.
-    `evaluate` returns the compiled metrics, and without any what the local
-    layers report. `fit_layerwise` trains the local layers one after another.
+    After `compile()` without a loss, each step of `fit(x)` is one forward pass
+    in which the local layers learn, and nothing else. With `compile(loss=...)`,
+    all other layers are trained by backpropagation in the same `fit`. In both
+    cases the history and, at the end of each epoch, the progress bar show the
+    values that the local layers report; with several local layers, each name
+    starts with the name of its layer. `evaluate` returns the compiled metrics
+    or, if there are none, the reported values. `fit_layerwise` trains the local
+    layers one after another.
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
-    steps in one execution on TensorFlow and JAX if the data are arrays of 100
-    batches or more and no callback needs each batch.
+    steps per execution on TensorFlow and JAX if the data are arrays of at least
+    100 batches and no callback acts on each batch.
 
     Example:
 
@@ -472,7 +472,7 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
 
     Args:
         layers: List of layers, the first of which may be a `keras.Input`.
-        trainable: Whether anything learns or trains. Defaults to `True`.
+        trainable: Whether the layers learn or are trained. Defaults to `True`.
         name: Name of the model. Defaults to `None`.
 
     Raises:

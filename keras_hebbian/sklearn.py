@@ -1,4 +1,4 @@
-"""Local layers in the pipelines and searches of scikit-learn."""
+"""Local layers in scikit-learn pipelines and searches."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ try:
         base.TransformerMixin,
         base.BaseEstimator,
     )
-except ImportError:  # said by the constructor
+except ImportError:  # raised again by the constructor
     _BASES = ()
 
 
@@ -35,13 +35,13 @@ class SKLearnTransformer(*_BASES):
     `fit` learns from the rows of `X`, without labels, and `transform` returns
     the outputs of the layer. It works wherever a scikit-learn transformer does,
     such as in a `Pipeline` or a `GridSearchCV`, which sets the arguments of the
-    layer by their own names.
+    layer by name.
 
-    Every `fit` makes a new layer and takes `epochs` passes over the samples, in
-    which by default all rates decay to 0. `partial_fit` takes one more pass
-    with the same layer. To the callbacks the n-th pass is epoch n of `epochs`,
-    so the decay goes on where it was. After the last of `epochs` it goes on as
-    `initial / n` instead of reaching 0.
+    Every `fit` creates a new layer and makes `epochs` passes over the samples,
+    in which by default all rates decay to 0. `partial_fit` makes one more pass
+    with the same layer. Callbacks see the n-th pass as epoch n of `epochs`, so
+    the decay continues where it stopped. After the last of `epochs`, rates
+    decay as `initial / n` instead of reaching 0.
 
     Example:
 
@@ -60,28 +60,28 @@ class SKLearnTransformer(*_BASES):
     (20, 5)
 
     Args:
-        model: A class of layers, or a function that returns a layer or an
-            uncompiled model; it is called with `**kwargs`. Or a layer or model,
-            of which every `fit` makes a new one by its configuration. Rows of
-            `X` are its inputs.
-        epochs: Integer >= 1, number of passes of a `fit` over the samples.
+        model: Layer class, or function that returns a layer or an uncompiled
+            model, called with `**kwargs`. Or a layer or model, from whose
+            configuration every `fit` creates a new one. Its inputs are the rows
+            of `X`.
+        epochs: Integer >= 1, number of passes of `fit` over the samples.
             Defaults to `20`.
-        batch_size: Integer >= 1, number of samples in a step. Defaults to `32`.
-        shuffle: Whether each pass takes the samples in a new order. Defaults to
+        batch_size: Integer >= 1, number of samples per step. Defaults to `32`.
+        shuffle: Whether to shuffle the samples before each pass. Defaults to
             `True`.
-        callbacks: List of `keras.callbacks.Callback` for every `fit` and
-            `partial_fit`, which get copies. Defaults to `None`, which is
+        callbacks: List of `keras.callbacks.Callback`, copied for every `fit`
+            and `partial_fit`. Defaults to `None`, which is
             `[LinearRateDecay()]`.
-        verbose: What `fit` prints, as in `keras.Model.fit`. Defaults to `0`.
-        random_state: Integer, or a `numpy.random.RandomState`, which gives one:
+        verbose: Verbosity mode, as in `keras.Model.fit`. Defaults to `0`.
+        random_state: Integer, or a `numpy.random.RandomState` to draw one from:
             the seed that `keras.utils.set_random_seed` is called with whenever
-            a new layer is made. Defaults to `None`, which leaves the state of
-            all generators as it is.
-        **kwargs: Arguments of `model`, such as `units`. `get_params` and
-            `set_params` know them too.
+            a new layer is created. Defaults to `None`, which leaves all random
+            generators unchanged.
+        **kwargs: Arguments of `model`, such as `units`, which `get_params` and
+            `set_params` include.
 
     Attributes:
-        model_: The `HebbianSequential` that learned.
+        model_: The fitted `HebbianSequential`.
         history_: Dict of the logs of the latest `fit` or `partial_fit`.
         n_iter_: Integer, number of passes so far.
         n_features_in_: Integer, number of columns of `X`.
@@ -89,10 +89,10 @@ class SKLearnTransformer(*_BASES):
 
     Raises:
         ImportError: If scikit-learn 1.6 or later is not installed.
-        ValueError: In `fit`, if an argument is out of range, if `model` is or
-            makes anything but a layer or a model without a loss, or if `X` is
-            not a 2-D array of finite numbers; in `transform` and `partial_fit`,
-            if `X` has another number of columns.
+        ValueError: In `fit`, if an argument is out of range, if `model` neither
+            is nor returns a layer or a model without a loss, or if `X` is not a
+            2-D array of finite numbers; in `transform` and `partial_fit`, if
+            `X` has a different number of columns.
     """
 
     def __init__(
@@ -121,11 +121,11 @@ class SKLearnTransformer(*_BASES):
         self._arguments = kwargs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The arguments of the transformer and those given for `model`."""
+        """Returns the arguments of the transformer and of `model`."""
         return {**super().get_params(deep), **self._arguments}
 
     def set_params(self, **params: Any) -> "SKLearnTransformer":
-        """Sets arguments of the transformer, and any others for `model`."""
+        """Sets arguments of the transformer; any others are for `model`."""
         own = self._get_param_names()
         super().set_params(**{x: params[x] for x in params if x in own})
         others = {x: params[x] for x in params if x not in own}
@@ -133,7 +133,7 @@ class SKLearnTransformer(*_BASES):
         return self
 
     def fit(self, X: Any, y: Any = None) -> "SKLearnTransformer":
-        """Makes a new layer, which learns from `X` in `epochs` passes.
+        """Creates a new layer, which learns from `X` in `epochs` passes.
 
         Args:
             X: Array `(samples, inputs)`.
@@ -147,10 +147,10 @@ class SKLearnTransformer(*_BASES):
         return self._learn(X, self.epochs)
 
     def partial_fit(self, X: Any, y: Any = None) -> "SKLearnTransformer":
-        """Learns from `X` in one more pass, in a first one with a new layer.
+        """Learns from `X` in one more pass, at first with a new layer.
 
         Args:
-            X: Array `(samples, inputs)`, of any number of samples.
+            X: Array `(samples, inputs)`, with any number of samples.
             y: Ignored.
 
         Returns:
@@ -164,14 +164,14 @@ class SKLearnTransformer(*_BASES):
         return self._learn(X, max(self.epochs, self.n_iter_ + 1), stop)
 
     def transform(self, X: Any) -> np.ndarray:
-        """The outputs of the layer.
+        """Returns the outputs of the layer.
 
         Args:
             X: Array `(samples, inputs)`.
 
         Returns:
-            Array `(samples, outputs)`; outputs of more axes, such as those of a
-            convolution, are flattened.
+            Array `(samples, outputs)`; outputs with more axes, such as those of
+            a convolution, are flattened.
         """
         check_is_fitted(self, "model_")
         X = validate_data(self, X, dtype=keras.config.floatx(), reset=False)
@@ -180,7 +180,7 @@ class SKLearnTransformer(*_BASES):
         return outputs.astype(keras.config.floatx(), copy=False)
 
     def _samples(self, X: Any, reset: bool) -> np.ndarray:
-        """Samples that the layer can learn from, as an array of floats."""
+        """Validates samples and returns them as an array of floats."""
         return validate_data(
             self,
             X,
@@ -190,7 +190,7 @@ class SKLearnTransformer(*_BASES):
         )
 
     def _build(self, inputs: int) -> None:
-        """Sets what a new layer is and has learned."""
+        """Creates a new layer in a model."""
         for name in ("epochs", "batch_size"):
             check_integer(name, getattr(self, name), minimum=1)
         if self.random_state is not None:
@@ -199,7 +199,7 @@ class SKLearnTransformer(*_BASES):
         model = HebbianSequential([keras.Input((inputs,)), self._make()])
         if not local_layers(model):
             raise ValueError(
-                "Expected `model` to have a layer that learns locally. "
+                "Expected `model` to have a local layer. "
                 f"Received: model={self.model!r}"
             )
         model.compile()
@@ -214,15 +214,15 @@ class SKLearnTransformer(*_BASES):
             model = model(**self._arguments)
         else:
             raise ValueError(
-                "Expected `model` to be a class of layers or a function if "
+                "Expected `model` to be a layer class or a function if "
                 f"arguments are given for it, {sorted(self._arguments)}, "
                 f"otherwise also a layer or model. Received: model={model!r}"
             )
         loss = getattr(model, "loss", None)
         if not isinstance(model, keras.Layer) or loss is not None:
             raise ValueError(
-                "Expected `model` to be or to return a layer, or a model that "
-                "was not compiled with a loss, as there are no labels. "
+                "Expected `model` to be or return a layer, or a model that was "
+                "not compiled with a loss, because there are no labels. "
                 f"Received: {model!r} with loss={loss!r}"
             )
         return model

@@ -86,7 +86,7 @@ def test_names_of_keras_datasets(monkeypatch, name):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"y_test": LABELS[:19]}, "one label for each"),
+        ({"y_test": LABELS[:19]}, "one label per image"),
         ({"y_train": LABELS.astype("float32")}, "integer class indices"),
         ({"x_train": TRAIN.astype("float32")}, r"values in \[0, 1\]"),
         ({"x_train": TRAIN / -255.0}, r"values in \[0, 1\]"),

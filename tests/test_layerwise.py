@@ -190,7 +190,7 @@ def frozen():
     [
         (lambda: kh.HebbianCompetitive(4), as_arrays, {}, "Sequential"),
         (frozen, as_arrays, {}, "local layer that is `trainable`"),
-        (unbuilt, as_endless_generator, {}, "was built"),
+        (unbuilt, as_endless_generator, {}, "built model"),
         (make_model, as_arrays, {"epochs": [1]}, "each of 2 local layers"),
         (make_model, as_arrays, {"epochs": [1, 0]}, "`epochs` to be an int"),
         (make_model, as_arrays, {"epochs": 1.5}, "`epochs` to be an int"),
