@@ -1,4 +1,4 @@
-"""Patches of images, signals and volumes: where they lie and what they hold."""
+"""Patches of images, signals and volumes."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def count(size: Any, kernel: int, stride: int, padding: str = "valid") -> Any:
 
 
 def border(size: Any, kernel: int, stride: int) -> tuple[Any, Any]:
-    """What `padding="same"` of Keras adds before and after an axis."""
+    """The padding of Keras's `padding="same"` before and after an axis."""
     if stride == 1:
         total = kernel - 1
     else:
@@ -37,7 +37,7 @@ def pad(
     strides: Sequence[int],
     padding: str,
 ) -> Tensor:
-    """Images with the border into which their patches reach."""
+    """Images with the border that their patches need."""
     if padding == "valid":
         return images
     axes = zip(image_size(images), kernel_size, strides, strict=True)
@@ -52,14 +52,15 @@ def take(
 ) -> Tensor:
     """All patches of images, `(batch, ..., inputs)`.
 
-    The inputs of a patch are in the order of the axes of the images. An axis
-    at a time takes `height + width` copies and not `height * width`, and every
-    exporter knows slices. `keras.ops.image.extract_patches` would multiply the
-    images by an identity matrix.
+    The inputs of a patch are in the order of the axes of the images. Cutting
+    one axis at a time takes `height + width` copies instead of
+    `height * width`, and every exporter supports slices.
+    `keras.ops.image.extract_patches` would multiply the images by an identity
+    matrix.
     """
     axes = zip(image_size(images), kernel_size, strides, strict=True)
     for axis, (size, kernel, stride) in reversed([*enumerate(axes, start=1)]):
-        end = size - kernel + 1  # of the first pixels of patches
+        end = size - kernel + 1  # of the first pixels of the patches
         before = (slice(None),) * axis
         images = ops.concatenate(
             [
@@ -78,10 +79,10 @@ def draw(
     positions: int,
     seed: keras.random.SeedGenerator,
 ) -> Tensor:
-    """Patches of each image at random positions, none of them twice.
+    """Patches of each image at random positions, without replacement.
 
     Returns:
-        Tensor `(batch, positions, inputs)`. No other patches are made.
+        Tensor `(batch, positions, inputs)`. No other patches are computed.
     """
     batch, channels = ops.shape(images)[0], images.shape[-1]
     sizes = image_size(images)
@@ -96,7 +97,7 @@ def draw(
     for number in reversed(counts):
         axes.insert(0, places % number)
         places = places // number
-    # Pixels are counted through the batch, as if they stood in one row.
+    # Pixels are numbered through the whole batch, as in `rows` below.
     pixels = ops.arange(batch, dtype="int32")[:, None]
     inside = ops.zeros((1,), "int32")
     for place, size, kernel, stride in zip(

@@ -16,11 +16,11 @@ from keras_hebbian.layers.local_learning import LocalLearningLayer
 class Convolution(keras.layers.Wrapper):
     """Applies a local layer to every patch of its inputs.
 
-    The wrapped layer takes each patch of an image for a sample: its units
+    The wrapped layer treats each patch of an image as a sample: its units
     respond to all patches and learn from all of them, or from `positions`
-    random ones of each image. It can be any `LocalLearningLayer`, also one of
-    your own. Inputs with one, two or three axes between the batch and the
-    channels are signals, images or volumes.
+    random ones of each image. It can be any `LocalLearningLayer`, including
+    custom ones. Inputs are signals, images or volumes, with one, two or three
+    axes between the batch and the channels.
 
     The wrapper itself has no weights. Rates, counters and reports are those of
     the wrapped layer, `convolution.layer`.
@@ -32,10 +32,10 @@ class Convolution(keras.layers.Wrapper):
     outputs[b, o] = layer(x[b, o])
     ```
 
-    `o` is the place of a patch, one number for each axis. The inputs of a
+    `o` is the position of a patch, one number for each axis. The inputs of a
     patch are in the order height, width, channel, so that the kernel of the
     wrapped layer, `(height * width * channels, units)`, is the kernel of a
-    `keras.layers.Conv2D`, reshaped; the same is true of one and three axes.
+    `keras.layers.Conv2D`, reshaped; the same holds for one and three axes.
 
     At inference, a layer whose response is the product of inputs and kernel
     (`KernelLayer`) is computed as one convolution, without patches.
@@ -51,29 +51,30 @@ class Convolution(keras.layers.Wrapper):
     ((2, 28, 28, 8), (75, 8))
 
     Args:
-        layer: `LocalLearningLayer` that learns from the patches. It belongs to
-            this wrapper alone.
-        kernel_size: Integer >= 1 or a tuple of one to three, size of the
-            patches along each axis.
-        strides: Integer >= 1 or a tuple of one to three, distance between two
-            patches along each axis. Defaults to `1`.
-        padding: `"valid"`, patches lie inside the image; `"same"`, a border of
-            zeros gives one patch for every pixel (of every `strides`-th row
-            and column); `"reflect"`, the same number, with a border that
-            mirrors the image. Defaults to `"valid"`.
+        layer: `LocalLearningLayer` that learns from the patches. It cannot be
+            shared with another `Convolution`.
+        kernel_size: Integer >= 1 or a tuple of one to three integers, size of
+            the patches along each axis.
+        strides: Integer >= 1 or a tuple of one to three integers, distance
+            between patches along each axis. Defaults to `1`.
+        padding: `"valid"` for patches inside the image only; `"same"` for a
+            border of zeros, which gives one patch per pixel (of every
+            `strides`-th row and column); `"reflect"` for the same number of
+            patches, with a border that mirrors the image. Defaults to
+            `"valid"`.
         positions: Integer >= 1, number of patches of each image to learn
             from, drawn at random in each step. A rule that sums over the batch
-            may need few samples in a step. Defaults to `None`, all patches.
+            may need few samples per step. Defaults to `None`, all patches.
         seed: Integer, seed of that draw. Defaults to `None`, a random seed,
             which `keras.utils.set_random_seed` fixes.
-        **kwargs: Arguments of `keras.layers.Layer`. The dtype policy is by
-            default that of `layer`.
+        **kwargs: Arguments of `keras.layers.Layer`. By default the dtype policy
+            is that of `layer`.
 
     Call arguments:
         inputs: Tensor `(batch, ..., channels)` with one to three axes between
             batch and channels. Integers are cast to the compute dtype.
         training: Whether the layer learns from `inputs`. The wrapped layer
-            decides, as without wrapper, whether it skips a batch.
+            skips batches as it does without the wrapper.
 
     Input shape:
         `(batch, steps, channels)`, `(batch, height, width, channels)` or
@@ -85,15 +86,15 @@ class Convolution(keras.layers.Wrapper):
 
     Raises:
         ValueError: If `layer` is not a `LocalLearningLayer`, belongs to
-            another `Convolution`, or was built for another number of inputs;
-            if an argument is out of range; if the inputs have another rank,
-            unknown channels, or fewer patches than `positions`; or if Keras is
-            set to `"channels_first"`.
+            another `Convolution`, or was built for a different number of
+            inputs; if an argument is out of range; if the inputs have the wrong
+            rank, unknown channels, or fewer patches than `positions`; or if
+            Keras is set to `"channels_first"`.
 
     Reference:
         Coates, Lee and Ng, "An analysis of single-layer networks in
-        unsupervised feature learning", AISTATS 2011, learn from random patches
-        and respond to all of them.
+        unsupervised feature learning", AISTATS 2011: features learned from
+        random patches and computed for all of them.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Convolution(keras.layers.Wrapper):
         layer = self.layer
         if layer.kernel_image_shape is not None and not self.built:
             raise ValueError(
-                f"Expected a layer of its own for {self.name}. Received: "
+                f"Expected a separate layer for {self.name}. Received: "
                 f"layer={layer.name}, which belongs to another `Convolution`"
             )
         if not layer.built:
@@ -180,18 +181,18 @@ class Convolution(keras.layers.Wrapper):
             )
 
     def _check_patches(self, input_shape: tuple[int | None, ...]) -> None:
-        """Refuses images too small for a patch, or for `positions`."""
+        """Rejects images too small for a patch, or for `positions`."""
         axes = zip(input_shape[1:-1], *self._windows, strict=True)
         for size, kernel, stride in axes:
             if size is None or self.padding == "same":
                 continue
             if self.padding == "valid":
                 fits = kernel <= size
-            else:  # a mirror image has all pixels but the one at the edge
+            else:  # reflection repeats all pixels but the one at the edge
                 fits = max(_patches.border(size, kernel, stride)) < size
             if not fits:
                 raise ValueError(
-                    "Expected images as large as a patch, with its border. "
+                    "Expected images at least as large as a patch with its border. "
                     f"Received: input_shape={input_shape} for kernel_size="
                     f"{self.kernel_size} and padding={self.padding!r}"
                 )
@@ -210,7 +211,7 @@ class Convolution(keras.layers.Wrapper):
         learning = bool(training) and self.trainable and layer.trainable
         state = layer._values()
         if learning and getattr(inputs, "requires_grad", False):
-            # torch assigns in place what autograd still needs.
+            # torch assigns in place, but autograd still needs the old values.
             state = {name: ops.copy(value) for name, value in state.items()}
         from_all = learning and self.positions is None
         if from_all or layer._observers or not self._is_product():
@@ -302,17 +303,17 @@ class Convolution(keras.layers.Wrapper):
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> "Convolution":
-        # Keras's own takes the layer out of the dict that it is given.
+        # Keras's own method removes the layer from the dict it is given.
         return super().from_config(dict(config), custom_objects)
 
 
 def _check_sizes(name: str, sizes: Any) -> int | tuple[int, ...]:
-    """A number for all axes, or a tuple with one for each of one to three."""
+    """One integer for all axes, or a tuple with one for each axis."""
     if not isinstance(sizes, list | tuple):
         return check_integer(name, sizes, minimum=1)
     if not 1 <= len(sizes) <= 3:
         raise ValueError(
-            f"Expected `{name}` to have one to three numbers. "
+            f"Expected `{name}` to have one to three integers. "
             f"Received: {name}={sizes!r}"
         )
     return tuple(check_integer(name, size, minimum=1) for size in sizes)

@@ -20,17 +20,18 @@ from keras_hebbian.rules import competitive
 class HebbianCompetitive(KernelLayer):
     """Units that compete for each sample and learn from it without labels.
 
-    The unit with the largest current moves towards the sample, the unit with
-    the k-th largest away from it if `delta` is not 0, and every unit's weights
-    converge to p-norm 1. Learning happens in `call(training=True)`, so in
-    `model.fit` of any Keras model; `layer.trainable = False` stops it.
+    Units compete by their currents, `I` below. The unit with the largest
+    current moves towards the sample, the unit with the k-th largest moves away
+    from it if `delta` is not 0, and the weights of every unit converge to
+    p-norm 1. Learning happens in `call(training=True)`, and so in `model.fit`
+    of any Keras model; `layer.trainable = False` stops it.
 
-    A step moves no weight by more than the rate, whatever the batch: progress
-    counts steps, not samples. Decay the rate (`LinearRateDecay`) and give
-    larger batches more epochs.
+    No step moves a weight by more than the rate, whatever the batch, so
+    progress depends on the number of steps, not of samples. Decay the rate
+    (`LinearRateDecay`), and train for more epochs with larger batches.
 
-    The defaults suit data that nobody has tuned them to. Krotov and Hopfield
-    use `p=2` or `p=3`, `delta=0.4`, `learning_rate=0.02`, `min_norm=0` and
+    The defaults are meant to work without tuning. Krotov and Hopfield use
+    `p=2` or `p=3`, `delta=0.4`, `learning_rate=0.02`, `min_norm=0` and
     `kernel_initializer=keras.initializers.RandomNormal(0, 1)`.
 
     Formula:
@@ -48,8 +49,8 @@ class HebbianCompetitive(KernelLayer):
     `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
     `(inputs, units)`, `b` a sample, `i` an input, `u` a unit; all of them are
     dimensionless. Sums over `b` run over the global batch of all data-parallel
-    replicas. The outputs are the plain product, also while learning; it equals
-    the currents `I`, by which the units compete, for `p=2`.
+    replicas. The outputs are the plain product, also during training; for `p=2`
+    it equals the currents `I`.
 
     Example:
 
@@ -62,32 +63,33 @@ class HebbianCompetitive(KernelLayer):
 
     Args:
         units: Integer >= 2, number of units.
-        p: Float >= 1, Lebesgue norm of the weights. Larger values favour
-            few strong weights. Defaults to `2.0`.
+        p: Float >= 1, order of the Lebesgue norm of the weights. Larger values
+            favour few strong weights. Defaults to `2.0`.
         k: Integer, 2 <= `k` <= `units`, rank of the unit that is pushed away.
             Defaults to `2`.
         delta: Float >= 0, strength of that push relative to the pull on the
-            winner. With 0 no unit is pushed. Where all samples are alike, as
-            patches of photographs are, values from 0.1 on leave units dead.
+            winner. With 0 no unit is pushed away. If all samples are similar,
+            like patches of photographs, values >= 0.1 leave units dead.
             Defaults to `0.0`.
         learning_rate: Float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
-            `iterations`: the most that a weight moves in one step. A float
+            `iterations`: the largest change of a weight in one step. A float
             becomes the assignable weight `layer.learning_rate`. Defaults to
             `None`: `0.5 / sqrt(inputs)`, so that no unit moves farther than
             0.5 in a step.
-        min_norm: Float >= 0, p-norm to which a unit that falls below it is
-            scaled up after each step; 0 for none. Defaults to `1.0`.
-        precision: Float > 0, the smallest `max |D|` that is still scaled up to
-            the rate. Defaults to `1e-30`.
+        min_norm: Float >= 0, lower bound of the p-norm, to which smaller units
+            are scaled up after each step; 0 for no bound. Defaults to `1.0`.
+        precision: Float > 0, lower bound of `max |D|` in the update. Defaults
+            to `1e-30`.
         activation: Activation function of the outputs, which learning does
             not use. Defaults to `None`, the plain product.
-        kernel_initializer: Initializer of the kernel. Units that start with a
+        kernel_initializer: Initializer of the kernel. Units with an initial
             norm above 1 shrink when they win, which gives every unit its turn;
-            a small start leaves most units dead. Defaults to `None`: absolute
-            values of normal draws, each unit scaled to p-norm 2.5. If the
-            first batch has negative inputs, it is not learned from but starts
-            the units as random sums of its samples, with p-norm 2.5.
+            a small initial norm leaves most units dead. Defaults to `None`:
+            absolute values of normal draws, with each unit scaled to p-norm
+            2.5. If the first batch has negative inputs, it initializes the
+            units as random sums of its samples with p-norm 2.5, instead of
+            being learned from.
         kernel_constraint: Constraint that the layer applies to the kernel
             after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -95,8 +97,9 @@ class HebbianCompetitive(KernelLayer):
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
             samples. Integers are cast to floats.
-        training: Whether the layer learns from `inputs`. It skips a batch with
-            an infinite or undefined value, or whose update would overflow.
+        training: Whether the layer learns from `inputs`. Batches with NaN or
+            infinite values, or whose update would overflow, are skipped and
+            counted in `layer.skipped`.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -117,7 +120,7 @@ class HebbianCompetitive(KernelLayer):
     """
 
     START_NORM = 2.5
-    """The p-norm with which units start by default."""
+    """The initial p-norm of the units by default."""
 
     learning_rate = Rate(optional=True)
     minimum_units = 2
@@ -170,7 +173,7 @@ class HebbianCompetitive(KernelLayer):
 
     @property
     def needs_response(self) -> bool:
-        """Whether the outputs are what the units compete by."""
+        """Whether the units compete by the response, as for `p=2`."""
         return self.p == 2
 
     def drives(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
@@ -218,10 +221,10 @@ class HebbianCompetitive(KernelLayer):
         direction: Callable[[], Tensor],
         rates: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The kernel after a batch, which starts it if it has both signs."""
+        """The updated kernel, or one initialized by a batch of both signs."""
 
         def has_both_signs() -> Tensor:
-            # Assigned weights are not of that norm, and are kept.
+            # Assigned weights do not have that norm, and are kept.
             norms = competitive.norms(kernel, self.p)
             untouched = ops.abs(norms - self.START_NORM) < 1e-3
             untouched = ops.logical_and(
@@ -253,13 +256,13 @@ class HebbianCompetitive(KernelLayer):
 
     def report(self) -> dict[str, Tensor]:
         """`norm_distance`: the mean distance of the units' p-norms from 1,
-        which learning brings to 0."""
+        which learning reduces to 0."""
         norms = competitive.norms(self.kernel.value, self.p)
         return {"norm_distance": ops.mean(ops.abs(norms - 1.0))}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "HebbianCompetitive":
-        # The first files of this layer were written before it had a bound.
+        # The first files of this layer were written before `min_norm`.
         return super().from_config({"min_norm": 0.0, **config})
 
     def get_config(self) -> dict[str, Any]:

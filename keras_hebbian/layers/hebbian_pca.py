@@ -16,19 +16,18 @@ from keras_hebbian.rules import principal_components
 class HebbianPCA(KernelLayer):
     """Units that learn the principal components of their inputs.
 
-    With `ordered=True` each unit becomes one component: the first that of the
-    largest variance, every other that of the largest variance which the units
-    before it leave (Sanger's generalized Hebbian algorithm). With
-    `ordered=False` the units together span the same subspace, and no unit has
-    a meaning of its own (Oja's subspace rule). One unit is Oja's rule. The
-    rules need no other normalization: the weights of every unit approach norm
-    1 and become orthogonal to each other.
+    With `ordered=True` each unit becomes one component, in descending order of
+    variance (Sanger's generalized Hebbian algorithm). With `ordered=False` the
+    units together span the same subspace, and no unit is a component by itself
+    (Oja's subspace rule). With one unit this is Oja's rule. The rules need no
+    other normalization: the weights of the units approach norm 1 and become
+    orthogonal to each other.
 
     The direction of a step is that of the papers, averaged over the batch. The
-    papers leave its rate to the user, for whom it depends on the largest
+    papers leave its rate to the user, although it depends on the largest
     variance in the data. Here the rate is relative to the variance of the
-    units, which the layer estimates, and no step is longer than 1: no rate and
-    no data make the weights diverge, and scaled inputs need no other rate.
+    units, which the layer estimates, and no step is longer than 1: the weights
+    never diverge, and the rate does not depend on the scale of the inputs.
 
     Formula:
 
@@ -53,11 +52,12 @@ class HebbianPCA(KernelLayer):
     inputs `(inputs,)`, `s` the variance of the units `(units,)` and `S` that of
     the inputs; `a` is the larger of `1 - momentum` and 1 over the number of
     batches so far. `m` has the unit of the inputs, `s` and `S` its square, and
-    weights and rates have none. Without order all units have the same rate,
-    which takes the mean of `s` and the sums over all of `D` and `Y`. Means over
-    `b` are those of the global batch of all data-parallel replicas.
+    the weights and `learning_rate` are dimensionless. With `ordered=False` all
+    units share one rate, computed from the mean of `s` and the sums over all of
+    `D` and `Y`. Means over `b` are those of the global batch of all
+    data-parallel replicas.
 
-    Decay the rate (`LinearRateDecay`): with a constant one the components keep
+    Decay the rate (`LinearRateDecay`): with a constant rate the components keep
     moving with every batch.
 
     Example:
@@ -70,13 +70,12 @@ class HebbianPCA(KernelLayer):
     ((20, 4), (4,))
 
     Args:
-        units: Integer >= 1 and at most the number of inputs, number of
-            components.
-        ordered: Whether each unit learns a component of its own, in the order
-            of their variance, or all units the subspace. Defaults to `True`.
+        units: Integer >= 1, number of components, at most the number of inputs.
+        ordered: Whether each unit learns one component, in descending order of
+            variance, or all units together the subspace. Defaults to `True`.
         center: Whether to subtract the running mean of the inputs, also at
-            inference. Without it the first component of inputs that are never
-            negative is close to their mean. Defaults to `False`.
+            inference. Without it the first component of non-negative inputs is
+            close to their mean. Defaults to `False`.
         learning_rate: Float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
             `iterations`: rate relative to the variance of the units, per step.
@@ -84,7 +83,7 @@ class HebbianPCA(KernelLayer):
             Defaults to `0.3`.
         momentum: Float in [0, 1), momentum of the running averages, as in
             `keras.layers.BatchNormalization`. The first `1 / (1 - momentum)`
-            batches all count the same. Defaults to `0.99`.
+            batches count equally. Defaults to `0.99`.
         activation: Activation function of the outputs, which learning does
             not use. Defaults to `None`.
         kernel_initializer: Initializer of the kernel. Defaults to
@@ -95,10 +94,10 @@ class HebbianPCA(KernelLayer):
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
-            samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`. It skips a batch with
-            an infinite or undefined value, or whose update would overflow, and
-            counts it in `layer.skipped`.
+            samples. Integers are cast to floats.
+        training: Whether the layer learns from `inputs`. Batches with NaN or
+            infinite values, or whose update would overflow, are skipped and
+            counted in `layer.skipped`.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -155,7 +154,7 @@ class HebbianPCA(KernelLayer):
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Names of the weights that learning moves."""
+        """Names of the weights that learning updates."""
         names = ("kernel", "variance", "total_variance")
         return (*names, "mean") if self.center else names
 
@@ -178,7 +177,7 @@ class HebbianPCA(KernelLayer):
 
     @staticmethod
     def _along(mean: Tensor, kernel: Tensor) -> Tensor:
-        """What the units respond to a mean, `(units,)`."""
+        """The response of the units to a mean, `(units,)`."""
         return (mean[None] @ kernel)[0]
 
     def learn(
@@ -211,7 +210,7 @@ class HebbianPCA(KernelLayer):
             )
         )
         overlaps = principal_components.overlaps(hebbian, kernel, self.ordered)
-        # LiteRT does not know `diagonal`.
+        # LiteRT does not support `diagonal`.
         one = ops.eye(self.units, dtype=overlaps.dtype)
         learned["variance"] = average("variance", ops.sum(overlaps * one, 0))
         learned["total_variance"] = average("total_variance", total)
@@ -228,15 +227,14 @@ class HebbianPCA(KernelLayer):
         return learned
 
     def _weight(self) -> Tensor:
-        """What this batch counts in the running averages."""
+        """The weight of this batch in the running averages."""
         batches = ops.cast(self.iterations.value, self.state_dtype) + 1
         return ops.clip(1 / batches, 1 - self.momentum, 1)
 
     def report(self) -> dict[str, Tensor]:
-        """`explained_variance`: the variance of all units as a share of that
-        of the inputs; `orthogonality_error`: mean distance of the products of
-        any two units from those of orthonormal ones, which learning brings to
-        0."""
+        """`explained_variance`: the variance of all units as a fraction of that
+        of the inputs; `orthogonality_error`: mean absolute difference between
+        `W' W` and the identity matrix, which learning reduces to 0."""
         total = ops.clip(
             self.total_variance.value, principal_components.TINY, float("inf")
         )

@@ -1,4 +1,4 @@
-"""What every layer with a kernel shares."""
+"""Base class of layers with a kernel."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
 class KernelLayer(LocalLearningLayer):
-    """Base of the layers whose response is the product `inputs @ kernel`.
+    """Base class of layers whose response is the product `inputs @ kernel`.
 
-    A subclass writes `learn` and passes the new kernel through `constrain`.
-    The product runs in the compute dtype of the layer's policy, all else in
-    `state_dtype`.
+    A subclass implements `learn` and passes the new kernel through `constrain`.
+    The product is computed in the compute dtype of the layer's policy,
+    everything else in `state_dtype`.
 
     Example:
 
-    Oja's rule with a constraint, written with the product of the base:
+    Oja's rule with a constraint, using the product of the base class:
 
     >>> import numpy as np
     >>> from keras import ops
@@ -78,7 +78,7 @@ class KernelLayer(LocalLearningLayer):
         )
 
     def initialize(self, shape: tuple[int, ...], dtype: str) -> Tensor:
-        """The kernel before learning, `(inputs, units)`."""
+        """The initial kernel, `(inputs, units)`."""
         return self.kernel_initializer(shape, dtype)
 
     def narrow(self, inputs: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class KernelLayer(LocalLearningLayer):
         """The response, from the products of inputs and kernel.
 
         By default the products themselves, `(..., units)`. A layer that
-        centers its inputs subtracts here what their mean adds to each unit.
+        centers its inputs subtracts the response to their mean here.
         """
         return products
 
@@ -111,10 +111,9 @@ class KernelLayer(LocalLearningLayer):
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether the step was finite, a scalar.
 
-        A rule that returns the `scale` of its step has the answer before the
-        new kernel: an input that is not finite shows in it. That needs no
-        second pass over the kernel, unless a constraint may have made it
-        undefined.
+        If a rule returns the `scale` of its step, which is not finite if an
+        input is not, checking it needs no second pass over the kernel, unless a
+        constraint may have produced NaN.
         """
         if "scale" not in learned:
             return super().sound(inputs, learned)
@@ -124,7 +123,7 @@ class KernelLayer(LocalLearningLayer):
         return ops.logical_and(finite, super().sound(inputs, learned))
 
     def constrain(self, kernel: Tensor) -> Tensor:
-        """The kernel after the constraint, if there is one."""
+        """Applies the constraint to the kernel, if there is one."""
         if self.kernel_constraint is None:
             return kernel
         return self.kernel_constraint(kernel)

@@ -25,13 +25,13 @@ from keras_hebbian.rules.lateral_inhibition import Neighbors, State
 class LateralInhibitionSparse(LocalLearningLayer):
     """Units that learn a sparse code of non-negative inputs.
 
-    Each unit keeps its own mean activity at `sparsity` by moving its threshold,
-    inhibits the units that are active together with it, and grows the weights
-    of what the active units have not yet explained.
+    Each unit keeps its mean activity at `sparsity` by adapting its threshold,
+    inhibits the units that are active together with it, and increases the
+    weights of inputs that the active units do not yet explain.
 
-    The defaults suit non-negative inputs that nobody has tuned them to. The
-    SparseDream notebook uses `sparsity=0.01`, `learning_rate=0.01`,
-    `threshold_rate=1.0`, `inhibition_rate=5e-4`, `norm=None` and
+    The defaults are meant to work without tuning. The SparseDream notebook
+    uses `sparsity=0.01`, `learning_rate=0.01`, `threshold_rate=1.0`,
+    `inhibition_rate=5e-4`, `norm=None` and
     `kernel_initializer=keras.initializers.RandomUniform(0.1, 1.0)`.
 
     Formula:
@@ -52,29 +52,28 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
     `(inputs, units)`, `t` the threshold `(units,)`, `L` the inhibition
-    `(units, units)`, where `L[u, v]` acts from unit v onto unit u; a prime is
-    a transpose. All of them are dimensionless. Weights that fall to
+    `(units, units)`, where `L[u, v]` acts from unit v onto unit u; a prime
+    denotes a transpose. All of them are dimensionless. Weights that fall to
     `precision` become 0. Sums over `b` run over the global batch of all
-    data-parallel replicas. With `norm=None` both lines with `norm` are left
-    out.
+    data-parallel replicas. With `norm=None` both lines with `norm` are omitted.
 
     `update="batch"` sums over the batch, as written. `update="sequential"`
-    takes the samples one after another, each with the state that the one
-    before it left, without the bounds 0.5 and 2 on the factor of `W`: exact,
-    and much slower. Outputs are those of the state before the batch.
+    processes the samples one after another, each with the state after the
+    previous one, and without the bounds 0.5 and 2 on the factor of `W`. This is
+    exact, but much slower. Outputs are those of the state before the batch.
 
-    With `topography` the units sit on a grid and excite their neighbours, up to
-    eight; inhibition is learned between all others, and the last line applies.
-    Neighbours that are active together become alike. The excitation decays
-    with the rates, so that units, ordered by then, end as prototypes of their
-    own. Lateral excitation is the next step that the SparseDream notebook
-    names; its form here is that of this package.
+    With `topography` the units lie on a grid, and the last line applies: each
+    excites its neighbours, up to eight, and inhibition is learned between all
+    others. Neighbours that are active together become similar. The excitation
+    decays with the rates, so that the units are first ordered and then become
+    separate prototypes. The SparseDream notebook names lateral excitation as
+    its next step; the form used here is this package's own.
 
-    All rates must decay together (`LinearRateDecay`): thresholds that stop
-    while the kernel moves on lose their target. Without `norm`, a threshold
-    rate of about 100 times `learning_rate` is needed, and a batch of about
-    `1 / sparsity`, which moves each unit about once; much larger batches learn
-    less.
+    All rates must decay together (`LinearRateDecay`): if thresholds stop while
+    the kernel still changes, activities miss their target. Without `norm`, a
+    threshold rate of about 100 times `learning_rate` is needed, and a batch of
+    about `1 / sparsity` samples, so that each unit is active about once; much
+    larger batches learn less.
 
     Example:
 
@@ -87,51 +86,50 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     Args:
         units: Integer >= 2, number of units.
-        sparsity: Float in (0, 1), mean activity of a unit over the samples
-            that its threshold aims at. About `1 / units` makes units compete
-            as winners. Defaults to `None`: `0.7 / units`.
+        sparsity: Float in (0, 1), target of the mean activity of each unit.
+            With about `1 / units`, about one unit is active per sample.
+            Defaults to `None`: `0.7 / units`.
         learning_rate: Float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
-            `iterations`: rate of the kernel, relative growth per sample. A
-            float becomes an assignable weight, as do the other rates.
-            Defaults to `0.3`.
+            `iterations`: rate of the kernel, the relative growth per sample. A
+            float becomes an assignable weight, as do the other rates. Defaults
+            to `0.3`.
         threshold_rate: Float >= 0 or schedule, rate of the thresholds, per
             sample. Defaults to `3.0`.
         inhibition_rate: Float >= 0 or schedule, rate of the inhibition, per
             sample; 0 switches inhibition off. Defaults to `2.5e-3`.
         update: `"batch"` or `"sequential"`. Defaults to `"batch"`.
         norm: Float > 0, Euclidean norm to which every sample is scaled, and
-            every unit's weights at the start and after each step; `None` for
-            neither. The drive of a unit is then `norm^2` times the cosine of
-            sample and weights, whatever the brightness and the number of
-            inputs. Defaults to `16.0`.
-        precision: Float > 0, the smallest reconstruction to divide by, and
-            the weight at or below which a weight becomes 0. Defaults to
-            `1e-10`.
+            the weights of every unit at the start and after each step; `None`
+            for neither. The weighted input `x W` of a unit is then `norm^2`
+            times the cosine of sample and weights, whatever the brightness and
+            the number of inputs. Defaults to `16.0`.
+        precision: Float > 0, lower bound of `r` in the divisor of `e`; weights
+            at or below it become 0. Defaults to `1e-10`.
         activation: Activation function of the outputs; learning always uses
             the sigmoid. `"linear"` returns the logits, so that units can be
             ranked where their sigmoid saturates at 1. Defaults to `"sigmoid"`.
         kernel_initializer: Initializer of the kernel, non-negative. Defaults
             to `None`, which is `keras.initializers.RandomUniform(0.0, 1.0)`.
-        non_negative_inhibition: Whether inhibition below 0, which would
-            excite, becomes 0 after each step, as in SAILnet. Defaults to
+        non_negative_inhibition: Whether negative inhibition, which would
+            excite, is set to 0 after each step, as in SAILnet. Defaults to
             `False`.
-        topography: Integer or a tuple of one or two with the product `units`,
-            the number of units in a row, or rows and columns of a grid: unit
-            `i * columns + j` is in row i and column j. Defaults to `None`, no
-            grid.
+        topography: Integer or a tuple of one or two integers with the product
+            `units`, the number of units in a row, or of rows and columns of a
+            grid. Unit `i * columns + j` is in row i and column j. Defaults to
+            `None`, no grid.
         excitation: Float >= 0 or schedule, how much an active unit adds to the
-            drive of its neighbours on the grid. A float becomes the assignable
+            logits of its neighbours on the grid. A float becomes the assignable
             weight `layer.excitation`. Defaults to `None`, which with
-            `topography` is `norm^2 / 5`, a fifth of the largest drive.
+            `topography` is `norm^2 / 5`, a fifth of the largest weighted input.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`, non-negative. All axes
             but the last are samples. Integers are cast to floats.
-        training: Whether the layer learns from `inputs`. It skips a batch with
-            a negative, infinite or undefined value, or whose update would
-            overflow.
+        training: Whether the layer learns from `inputs`. Batches with negative,
+            NaN or infinite values, or whose update would overflow, are skipped
+            and counted in `layer.skipped`.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -141,10 +139,11 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     Raises:
         ValueError: If an argument is out of range, if the grid of
-            `topography` has another number of units, if `excitation` is given
-            without `topography` or neither it nor `norm` with one, if inputs
-            have rank 1, if their last dimension is unknown, or if it learns
-            one by one on several replicas.
+            `topography` has a different number of units, if `excitation` is
+            given without `topography`, or `topography` with neither
+            `excitation` nor `norm`, if inputs have rank 1, if their last
+            dimension is unknown, or if `update="sequential"` is used on several
+            replicas.
         TypeError: If a rate is assigned after it was given as a schedule.
 
     Reference:
@@ -153,12 +152,12 @@ class LateralInhibitionSparse(LocalLearningLayer):
         DeWeese, "A sparse coding model with synaptically local plasticity and
         spiking neurons can account for the diverse shapes of V1 simple cell
         receptive fields", PLoS Computational Biology 7(10), 2011. The
-        equations are those of the SparseDream network, but for `norm` and
+        equations are those of the SparseDream network, except for `norm` and
         `topography`.
     """
 
     GROWTH = (0.5, 2.0)
-    """Bounds of the factor by which a batch changes a weight."""
+    """Bounds of the factor by which a batch multiplies a weight."""
 
     learning_rate = Rate()
     threshold_rate = Rate()
@@ -304,7 +303,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
                 self.norm,
                 neighbors,
             )
-        # An average over some ten wins of each unit.
+        # An average over about ten wins of each unit.
         kept = ops.exp(samples * (-0.1 * self.sparsity))
         recent = kept * state["activity"] + (1 - kept) * (activity / samples)
         return {**new._asdict(), "activity": recent}
@@ -338,10 +337,10 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     def report(self) -> dict[str, Tensor]:
         """`activity`: mean activity as a multiple of `sparsity`, 1 on target;
-        `silent`: share of units below a tenth of `sparsity`; `inhibition`:
-        mean size of the inhibition, or excitation, between two units.
+        `silent`: fraction of units below a tenth of `sparsity`; `inhibition`:
+        mean absolute inhibition, or excitation, between two units.
 
-        Activity is averaged over the last `10 / sparsity` samples or so.
+        Activity is averaged over about the last `10 / sparsity` samples.
         """
         relative = self.activity.value / self.sparsity
         silent = ops.cast(relative < 0.1, "float32")
@@ -357,7 +356,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "LateralInhibitionSparse":
-        # The first files of this layer were written before it had a norm.
+        # The first files of this layer were written before `norm`.
         return super().from_config({"norm": None, **config})
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The local layers of a model, and what they say under names for the logs."""
+"""The local layers of a model, and names for their values in the logs."""
 
 import collections
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
 def local_layers(model: keras.Layer) -> list[LocalLearningLayer]:
-    """All local layers of a model or layer, nested ones too, each once."""
+    """All local layers of a model or layer, nested ones included, each once."""
     layers = model._flatten_layers()
     local = (x for x in layers if isinstance(x, LocalLearningLayer))
     return list(dict.fromkeys(local))
@@ -20,10 +20,10 @@ def collect(
     layers: Iterable[LocalLearningLayer],
     read: Callable[[LocalLearningLayer], dict[str, Any]],
 ) -> dict[str, Any]:
-    """What `read` finds in each layer, under names fit for the logs.
+    """The values that `read` returns for each layer, named for the logs.
 
-    With several layers each name starts with the layer's own, and with a
-    number for the second and later layers of the same name.
+    With several layers, each name starts with the name of its layer, followed
+    by a number for the second and later layers of the same name.
     """
     layers = list(layers)
     seen = collections.Counter()

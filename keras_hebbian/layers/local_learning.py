@@ -1,4 +1,4 @@
-"""What every layer that learns by a local rule shares."""
+"""Base class of layers that learn by a local rule."""
 
 import contextlib
 import functools
@@ -17,30 +17,30 @@ from keras_hebbian._replicas import sum_over_replicas
 
 
 class LocalLearningLayer(keras.layers.Layer):
-    """Base of the layers that learn by a local rule inside `call`.
+    """Base class of layers that learn by a local rule inside `call`.
 
     In `call(training=True)`, unless `layer.trainable` is `False`, the layer
-    moves its own weights by its own rule, as `BatchNormalization` moves its
+    updates its own weights by its own rule, as `BatchNormalization` updates its
     statistics. No gradient reaches these weights; gradients pass through the
-    layer to the layers below. At inference nothing moves.
+    layer to the layers below. At inference nothing changes.
 
-    A subclass declares its rates with `Rate()`, names the weights that its
-    rule moves in `state_names`, and writes `build_state`, which creates these
+    A subclass declares its rates with `Rate()`, lists the weights that its rule
+    updates in `state_names`, and implements `build_state`, which creates these
     weights, `respond`, which computes the outputs, and `learn`, which computes
     the new weights. It never assigns a weight itself. Inputs, response, state
-    and rates all arrive in `state_dtype`, so that a rule works under every
+    and rates are all passed in `state_dtype`, so that a rule works under every
     dtype policy. On data-parallel replicas a rule sums over its batch with
-    `keras_hebbian.sum_over_replicas`. The rest has defaults:
+    `keras_hebbian.sum_over_replicas`. Everything else has a default:
 
-    | name | what it says | default |
+    | name | meaning | default |
     |---|---|---|
-    | `drives` | what the units compete by | the response |
+    | `drives` | quantity the units compete by | the response |
     | `report` | scalars for the logs | `iterations` |
-    | `measures` | what else `LearningMonitor` measures | nothing |
+    | `measures` | additional measures of `LearningMonitor` | none |
     | `needs_response` | whether `learn` uses the response | `True` |
-    | `non_negative_inputs` | whether negative inputs are refused | `False` |
+    | `non_negative_inputs` | whether negative inputs are rejected | `False` |
     | `usable` | whether the rule can learn from a batch | finite inputs |
-    | `sound` | whether a learned batch is kept | finite weights |
+    | `sound` | whether an update is kept | finite weights |
 
     Example:
 
@@ -72,14 +72,14 @@ class LocalLearningLayer(keras.layers.Layer):
     Args:
         units: Integer >= `minimum_units`, number of units.
         activation: Activation function of the outputs, which learning does
-            not use. Defaults to `None`, the outputs as they are.
+            not use. Defaults to `None`, no activation.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
-            samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`. A batch that is not
-            usable, or whose update would overflow, is skipped and counted in
+            samples. Integers are cast to floats.
+        training: Whether the layer learns from `inputs`. Batches that are not
+            usable, or whose update would overflow, are skipped and counted in
             `layer.skipped`.
 
     Input shape:
@@ -98,7 +98,7 @@ class LocalLearningLayer(keras.layers.Layer):
     needs_response = True
     minimum_units = 1
     kernel_image_shape: tuple[int, ...] | None = None
-    """Size of the patches and channels, in a `Convolution` that was built."""
+    """Shape of the patches, set by a `Convolution` when it is built."""
 
     def __init__(
         self, units: int, activation: Any = None, **kwargs: Any
@@ -112,21 +112,21 @@ class LocalLearningLayer(keras.layers.Layer):
         self.units = check_integer("units", units, self.minimum_units)
         self.activation = keras.activations.get(activation)
 
-    # What a subclass writes.
+    # Implemented or overridden by subclasses.
 
     def build_state(self, input_dim: int) -> None:
         """Creates the weights of `state_names` with `add_state`."""
         raise NotImplementedError
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """Outputs before the activation, `(..., units)`, for the state."""
+        """The outputs before the activation, `(..., units)`, for a state."""
         raise NotImplementedError
 
     def drives(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """What the units compete by, `(..., units)`: the largest drive wins.
+        """The quantity the units compete by, `(..., units)`: the largest wins.
 
         By default this is the response. `LearningMonitor` and
-        `WinnerClassifier(layer=...)` count the winners by it.
+        `WinnerClassifier(layer=...)` find the winners by it.
         """
         return self.respond(inputs, state)
 
@@ -137,14 +137,14 @@ class LocalLearningLayer(keras.layers.Layer):
         state: dict[str, Tensor],
         rates: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """New values of the weights that a batch moves.
+        """The weights after learning from a batch.
 
         Args:
             inputs: The batch, `(batch, inputs)`.
-            response: What `respond` returned for it, `(batch, units)`. `None`
-                if it was not computed, because `needs_response` is `False`.
+            response: Output of `respond` for the batch, `(batch, units)`. May
+                be `None` if `needs_response` is `False`.
             state: The weights of `state_names` before the batch, by name.
-            rates: The rates at this moment, by name.
+            rates: The current rates, by name.
 
         Returns:
             The weights after the batch, by name. Any extra entries are only
@@ -156,10 +156,10 @@ class LocalLearningLayer(keras.layers.Layer):
         """Whether the rule can learn from a batch, a scalar.
 
         By default all inputs must be finite and, if `non_negative_inputs` is
-        set, not negative. Any other batch leaves the state as it was.
+        set, not negative. Any other batch is skipped.
         """
         # One sum instead of a comparison of every value, which is slow on
-        # TensorFlow. The root of a negative value is undefined.
+        # TensorFlow. The root of a negative value is NaN.
         if self.non_negative_inputs:
             inputs = ops.sqrt(inputs)
         return ops.isfinite(ops.sum(inputs))
@@ -167,21 +167,21 @@ class LocalLearningLayer(keras.layers.Layer):
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether a batch was usable and the new weights are finite, a scalar.
 
-        Otherwise the batch leaves the state as it was. Checking the sums is
-        the cheapest test; if a sum overflows, the weights are unusable anyway.
+        Otherwise the batch is skipped. Checking the sums is the cheapest test;
+        if a sum overflows, the weights are unusable anyway.
         """
         total = sum(ops.sum(learned[name]) for name in self.state_names)
         return ops.logical_and(self.usable(inputs), ops.isfinite(total))
 
     def report(self) -> dict[str, Tensor]:
-        """Scalars that say how learning goes, from the weights alone.
+        """Scalars for the logs, computed from the weights alone.
 
         By default the number of batches learned from.
         """
         return {"iterations": ops.cast(self.iterations.value, "float32")}
 
     def measures(self, drives: Tensor) -> dict[str, Tensor]:
-        """What `LearningMonitor` measures for its data in addition.
+        """Additional measures of `LearningMonitor` on its data.
 
         Args:
             drives: `drives` for the data, `(samples, units)`.
@@ -191,7 +191,7 @@ class LocalLearningLayer(keras.layers.Layer):
         """
         return {}
 
-    # What it gets.
+    # Provided to subclasses.
 
     @property
     def state_dtype(self) -> str:
@@ -208,7 +208,7 @@ class LocalLearningLayer(keras.layers.Layer):
         initializer: Any,
         dtype: str | None = None,
     ) -> Any:
-        """Adds a weight that the rule moves and that no gradient reaches.
+        """Adds a weight that the rule updates and that no gradient reaches.
 
         Its dtype is `state_dtype` by default, and it is never autocast.
         """
@@ -223,12 +223,12 @@ class LocalLearningLayer(keras.layers.Layer):
 
     @property
     def rates(self) -> dict[str, Any]:
-        """The rates as the rule gets them, after any decay, by name."""
+        """The rates that the rule uses, after any decay, by name."""
         rates = {name: getattr(self, name) for name in self._rates}
         if not self.built:
             return rates
         for place, name in enumerate(self.decayable_rates()):
-            # Of tensors: on torch a product with a variable may be float32.
+            # Not of variables: on torch such a product may be float32.
             rates[name] = (
                 self._rates[name].value * self.rate_factors.value[place]
             )
@@ -243,8 +243,8 @@ class LocalLearningLayer(keras.layers.Layer):
         ]
 
     def decay_rates(self, factors: dict[str, float]) -> None:
-        """Multiplies the named rates, as given, by a factor until further
-        notice; `{"learning_rate": 1.0}` ends the decay of that rate."""
+        """Sets factors by which the named rates are multiplied from now on;
+        `{"learning_rate": 1.0}` ends the decay of that rate."""
         self._factors.update(factors)
         if self.built:
             self.rate_factors.assign(self._rate_factors((), None))
@@ -278,7 +278,7 @@ class LocalLearningLayer(keras.layers.Layer):
             # `initializers.Constant` would round it to float32 on torch.
             constant = functools.partial(np.full, fill_value=self._rates[name])
             self._rates[name] = self.add_state(name, (), constant)
-        # The last weight, which no file holds: a decay ends with its `fit`.
+        # The last weight, which is not saved: a decay ends with its `fit`.
         self.rate_factors = self.add_state(
             "rate_factors", (len(names),), self._rate_factors
         )
@@ -289,8 +289,8 @@ class LocalLearningLayer(keras.layers.Layer):
         if grey or (len(input_shape) > 3 and last in (1, 3)):
             warnings.warn(
                 f"{self.name} learns from the last axis of its inputs, here "
-                f"from vectors of length {last}, and takes all other axes of "
-                f"{input_shape} for samples. If the inputs are images, put "
+                f"from vectors of length {last}, and treats all other axes of "
+                f"{input_shape} as samples. If the inputs are images, put "
                 "`keras.layers.Flatten()` before the layer",
                 stacklevel=2,
             )
@@ -302,7 +302,7 @@ class LocalLearningLayer(keras.layers.Layer):
         learning = bool(training) and self.trainable
         state = self._values()
         if learning and getattr(inputs, "requires_grad", False):
-            # torch assigns in place what autograd still needs.
+            # torch assigns in place, but autograd still needs the old values.
             state = {name: ops.copy(value) for name, value in state.items()}
         response = self.respond(inputs, state)
         if learning:
@@ -315,16 +315,16 @@ class LocalLearningLayer(keras.layers.Layer):
         """Learns from a batch as in training, without computing outputs.
 
         For wrappers and training loops that need no outputs. A layer that is
-        not `trainable` learns nothing.
+        not `trainable` does not learn.
 
         Args:
             inputs: Tensor `(..., inputs)`.
-            response: What `respond` returned for the inputs, `(..., units)`.
-                Defaults to `None`, computed if the rule needs it.
+            response: Output of `respond` for the inputs, `(..., units)`.
+                Defaults to `None`: it is computed if the rule needs it.
 
         Raises:
             ValueError: If the layer has not been built, or if the last
-                dimension of the inputs does not fit.
+                dimension of the inputs does not match.
         """
         self._check_inputs(inputs.shape)
         if self.trainable:
@@ -344,19 +344,19 @@ class LocalLearningLayer(keras.layers.Layer):
             )
 
     def competition(self, inputs: Tensor) -> Tensor:
-        """The drives by which the units compete for inputs at this moment.
+        """The drives for inputs, by which the units currently compete.
 
         Args:
             inputs: Tensor `(..., inputs)`.
 
         Returns:
-            `drives` for the present state, `(..., units)`.
+            `drives` for the current state, `(..., units)`.
         """
         return self.drives(ops.cast(inputs, self.state_dtype), self._values())
 
     @contextlib.contextmanager
     def observed(self, observe: Callable[[Tensor], None]) -> Iterator[None]:
-        """Calls `observe` with the inputs of every call meanwhile."""
+        """Calls `observe` with the inputs of every call in the context."""
         self._observers.append(observe)
         try:
             yield
@@ -396,14 +396,14 @@ class LocalLearningLayer(keras.layers.Layer):
 
     @property
     def expects(self) -> str:
-        """What the inputs must be, in words."""
+        """Description of valid inputs, for messages."""
         if self.non_negative_inputs:
             return "finite, non-negative inputs"
         return "finite inputs"
 
     @property
     def state(self) -> dict[str, Any]:
-        """The weights that the rule moves, by name."""
+        """The weights that the rule updates, by name."""
         return {name: getattr(self, name) for name in self.state_names}
 
     def compute_output_shape(

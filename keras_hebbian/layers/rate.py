@@ -1,4 +1,4 @@
-"""Rates of local rules: assignable, scheduled, decayed, saved."""
+"""Rates of local rules, which can be assigned, scheduled, decayed and saved."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ class Rate:
     `LearningRateSchedule` is evaluated at the layer's own `iterations` and
     cannot be assigned.
 
-    `LinearRateDecay` leaves the number alone. It multiplies what the rule gets
-    by a factor that lasts as long as the `fit`.
+    `LinearRateDecay` does not change the number: it multiplies the rate that
+    the rule uses by a factor during `fit`.
 
     Example:
 
@@ -31,15 +31,15 @@ class Rate:
     {'learning_rate': 0.5}
 
     Args:
-        decays: Whether `LinearRateDecay()` applies to this rate without being
-            given its name. `False` suits a number that is not a step size,
-            such as a temperature. Defaults to `True`.
-        optional: Whether the rate may be given as `None`, for a number that
-            the layer assigns when it is built. Defaults to `False`.
+        decays: Whether `LinearRateDecay()` decays this rate by default. Use
+            `False` for a number that is not a step size, such as a temperature.
+            Defaults to `True`.
+        optional: Whether the rate may be given as `None`; the layer then
+            assigns a number when it is built. Defaults to `False`.
 
     Raises:
-        ValueError: When a rate is assigned that is not a finite number >= 0.
-        TypeError: When a rate is assigned that was given as a schedule.
+        ValueError: If an assigned rate is not a finite number >= 0.
+        TypeError: If a rate is assigned after it was given as a schedule.
     """
 
     def __init__(self, decays: bool = True, optional: bool = False) -> None:
@@ -64,7 +64,7 @@ class Rate:
         if isinstance(rate, schedules.LearningRateSchedule):
             raise TypeError(
                 f"Expected `{self.name}` to have been given as a number: a "
-                f"`LearningRateSchedule` cannot be assigned. Received: {value}"
+                f"`LearningRateSchedule` cannot be replaced. Received: {value}"
             )
         if rate is None and isinstance(value, dict) and "class_name" in value:
             value = schedules.deserialize(value)

@@ -12,9 +12,9 @@ from keras_hebbian.activations import GRADIENTS, rectified_power
 class RectifiedPower(keras.layers.Layer):
     """`max(inputs, 0)^power`, elementwise.
 
-    The step from competing units to a readout: large powers let the units with
-    the strongest response decide. They also spread the outputs over many
-    orders of magnitude: bring the inputs to one scale before, each sample with
+    Place it between competing units and a readout: with large powers the units
+    with the strongest response dominate. They also spread the outputs over many
+    orders of magnitude, so normalize the inputs: each sample with
     `keras.layers.RMSNormalization(trainable=False)` or each unit with
     `keras.layers.Normalization`.
 
@@ -26,8 +26,8 @@ class RectifiedPower(keras.layers.Layer):
     f'(x) = 1                    gradient="straight_through"
     ```
 
-    Under a mixed policy it is computed in float32 and rounded once; float16
-    holds no output above 65504 and keeps what is larger there.
+    Under a mixed policy the function is computed in float32 and rounded once;
+    outputs too large for float16 become 65504, its largest number.
 
     Example:
 
@@ -38,10 +38,10 @@ class RectifiedPower(keras.layers.Layer):
     [0.0, 0.25, 9.0]
 
     Args:
-        power: Float >= 1, the power `n`. A whole number is computed by
+        power: Float >= 1, the power `n`. Integer powers are computed by
             multiplication. Defaults to `4.5`.
         gradient: `"exact"`, or `"straight_through"`, which passes the incoming
-            gradient on unchanged everywhere. Defaults to `"exact"`.
+            gradient through unchanged everywhere. Defaults to `"exact"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -51,7 +51,7 @@ class RectifiedPower(keras.layers.Layer):
         Arbitrary.
 
     Output shape:
-        The shape of the inputs.
+        Same shape as the inputs.
 
     Raises:
         ValueError: If `power` or `gradient` is out of range.

@@ -19,17 +19,17 @@ BATCH = 1024
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
 class SelfOrganizingMap(KernelLayer):
-    """Units on a grid whose neighbours learn together: Kohonen's map.
+    """Kohonen's map: units on a grid, where neighbours learn together.
 
     The winner of a sample, the unit with the closest weights, moves towards
-    the sample, and its neighbours on the grid move along. So neighbours become
-    alike, and the grid becomes a map of the data. Learning happens in
-    `call(training=True)`, so in `model.fit` of any Keras model.
+    the sample, and its neighbours on the grid move with it. Neighbours become
+    similar, and the grid becomes a map of the data. Learning happens in
+    `call(training=True)`, and so in `model.fit` of any Keras model.
 
     The neighbourhood must shrink while the map learns: pass
     `LinearRateDecay()` to `fit`, which decays `sigma` and `learning_rate`
-    together. A map whose `sigma` stays as wide as it starts shows little more
-    than the mean of the data.
+    together. With a constant `sigma`, as wide as the default, the map learns
+    little more than the mean of the data.
 
     Formula:
 
@@ -46,29 +46,29 @@ class SelfOrganizingMap(KernelLayer):
     ```
 
     `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
-    `(inputs, units)`, `d` the drives and `h` the neighbourhood, both
-    `(batch, units)`, `v` the winners and `r` the distance of two units on the
-    grid. All of them are dimensionless. Sums and products over `b` run over
-    the global batch of all data-parallel replicas.
+    `(inputs, units)`, `d` the drives (the quantity the units compete by) and
+    `h` the neighbourhood, both `(batch, units)`, `v` the winners and `r` the
+    distance of two units on the grid. All of them are dimensionless. Sums and
+    products over `b` run over the global batch of all data-parallel replicas.
 
     `update="batch"` is this rule. A unit moves towards the weighted mean of
-    the samples, as in Kohonen's batch map, and as far as the same samples
-    would move it one after another. Progress therefore counts samples, hardly
-    depends on the batch size, and no unit moves too far.
-    `update="sequential"` takes the samples one after another,
+    the samples, as in Kohonen's batch map, by as much as the same samples would
+    move it one after another. Progress therefore depends on the number of
+    samples and hardly on the batch size, and no unit moves too far.
+    `update="sequential"` processes the samples one after another,
 
     ```
     W[:, u] += learning_rate h[b, u] (x[b] - W[:, u])
     ```
 
-    each with the winner that the samples before it left: exactly MiniSom's
-    update, and much slower. For batches of one sample both are the same.
-    Outputs are those of the kernel before the batch.
+    and finds each winner with the kernel after the previous sample. This is
+    exactly MiniSom's update, but much slower. For batches of one sample both
+    are the same. Outputs are those of the kernel before the batch.
 
     The outputs are negative squared distances, so that the largest output
     wins, as for all layers of this package, and gradients reach the layers
-    below. `activation="softmax"` turns them into shares, a `Triangle` layer
-    on top into the sparse features of Coates, Lee and Ng.
+    below. `activation="softmax"` turns them into shares that sum to 1, a
+    `Triangle` layer on top into sparse features as in Coates, Lee and Ng.
 
     Example:
 
@@ -80,41 +80,41 @@ class SelfOrganizingMap(KernelLayer):
     ((20, 12), (6, 12))
 
     Args:
-        shape: Integer or a tuple of one or two, the number of units in a row,
-            or rows and columns of the grid. Unit `i * columns + j` is in row
-            i and column j.
+        shape: Integer or a tuple of one or two integers, the number of units in
+            a row, or of rows and columns of the grid. Unit `i * columns + j` is
+            in row i and column j.
         topology: `"rectangular"` or `"hexagonal"`, where each unit has six
             neighbours at distance 1. Defaults to `"rectangular"`.
-        toroidal: Whether the last row and column are next to the first. A
+        toroidal: Whether the last row and column are adjacent to the first. A
             hexagonal grid then needs an even number of columns. Defaults to
             `False`.
-        neighborhood: `"gaussian"`, which falls with the distance on the grid,
-            or `"bubble"`, a block of rows and columns less than `sigma` away,
-            on hexagonal grids as well. Defaults to `"gaussian"`.
+        neighborhood: `"gaussian"`, which decreases with the distance on the
+            grid, or `"bubble"`, a block of rows and columns less than `sigma`
+            away, on hexagonal grids as well. Defaults to `"gaussian"`.
         sigma: Float > 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
             `iterations`: radius of the neighbourhood, in units of the grid. A
             float becomes the assignable weight `layer.sigma`; at 0 only the
             winner learns. Defaults to `None`: half the longer side.
-        learning_rate: Float >= 0 or schedule, the share of the way to a
-            sample that its winner moves. Above 1, `update="batch"` takes it
-            for 1. A float becomes the assignable weight
+        learning_rate: Float >= 0 or schedule, the fraction of its distance to a
+            sample that the winner moves. With `update="batch"`, values above 1
+            have the effect of 1. A float becomes the assignable weight
             `layer.learning_rate`. Defaults to `0.5`.
         update: `"batch"` or `"sequential"`. Defaults to `"batch"`.
         activation: Activation function of the outputs, which learning does
             not use. Defaults to `None`, the negative squared distances.
-        kernel_initializer: Initializer of the kernel. While the neighbourhood
-            is wide, the map forgets it. Defaults to `"glorot_normal"`.
+        kernel_initializer: Initializer of the kernel. The map forgets it while
+            the neighbourhood is wide. Defaults to `"glorot_normal"`.
         kernel_constraint: Constraint that the layer applies to the kernel
-            after each batch. Defaults to `None`.
+            after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
-            samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`. It skips a batch with
-            an infinite or undefined value, or whose distances would overflow,
-            and counts it in `layer.skipped`.
+            samples. Integers are cast to floats.
+        training: Whether the layer learns from `inputs`. Batches with NaN or
+            infinite values, or whose distances would overflow, are skipped and
+            counted in `layer.skipped`.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -125,8 +125,8 @@ class SelfOrganizingMap(KernelLayer):
 
     Raises:
         ValueError: If an argument is out of range, if inputs have rank 1, if
-            their last dimension is unknown, or if it learns sequentially on
-            several replicas.
+            their last dimension is unknown, or if `update="sequential"` is used
+            on several replicas.
         TypeError: If a rate is assigned after it was given as a schedule.
 
     Reference:
@@ -192,7 +192,7 @@ class SelfOrganizingMap(KernelLayer):
 
     @property
     def needs_response(self) -> bool:
-        """Whether winners of a whole batch are found at once."""
+        """Whether all winners of a batch are found at once."""
         return self.update == "batch"
 
     def learn(
@@ -223,14 +223,14 @@ class SelfOrganizingMap(KernelLayer):
         return {"kernel": self.constrain(kernel), "distance": recent}
 
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
-        """Whether all distances from the winners were finite, a scalar, and
-        those from the new weights will be."""
+        """Whether the distances from the winners were finite, and those from
+        the new weights will be, a scalar."""
         kernel = learned["kernel"]
         return ops.isfinite(learned["distance"] + ops.sum(kernel * kernel))
 
     def report(self) -> dict[str, Tensor]:
         """`quantization_error`: mean distance of recent samples from their
-        winners, each before the layer learned from it."""
+        winners, before the layer learned from them."""
         return {"quantization_error": self.distance.value}
 
     def measures(self, drives: Tensor) -> dict[str, Tensor]:
@@ -251,15 +251,15 @@ class SelfOrganizingMap(KernelLayer):
 
         Raises:
             ValueError: If the layer has not been built, if the last dimension
-                of the inputs does not fit, or if there are none.
+                of the inputs does not match, or if there are no samples.
         """
         return self._mean_over(inputs, "quantization_error")
 
     def topographic_error(self, inputs: Any) -> float:
-        """The share of samples whose two closest units are not neighbours.
+        """The fraction of samples whose two closest units are not neighbours.
 
         Neighbours are the eight units around a unit of a rectangular grid,
-        and the six around one of a hexagonal grid.
+        and the six around a unit of a hexagonal grid.
 
         Args:
             inputs: Array `(..., inputs)`.
@@ -273,8 +273,8 @@ class SelfOrganizingMap(KernelLayer):
         return self._mean_over(inputs, "topographic_error")
 
     def distance_map(self) -> np.ndarray:
-        """The U-matrix: how far the weights of each unit are from those of its
-        neighbours, on average.
+        """The U-matrix: the mean distance between the weights of each unit and
+        those of its neighbours.
 
         Returns:
             Array of the shape of the grid.

@@ -17,18 +17,19 @@ from keras_hebbian.rules import competitive, soft_competition
 class SoftHebb(KernelLayer):
     """Units that share each sample by a softmax and learn from it.
 
-    All units learn from every sample, by their share. The winner moves towards
-    the sample, all others away from it, and the weights of every unit approach
-    norm 1. Units start with a large norm, and the closer they come to norm 1,
-    the slower they learn, each by itself.
+    All units learn from every sample, in proportion to their share. The winner
+    moves towards the sample, all others move away from it, and the weights of
+    every unit approach norm 1. Units start with a large norm, and each unit
+    learns more slowly the closer it comes to norm 1.
 
-    The softness lets several of these layers learn at once, one above the
-    other: `Convolution(SoftHebb(...))` between batch normalization, `Triangle`
-    and pooling is the network of the reference. For a single dense layer,
-    `anti_hebbian=False` and a `temperature` far below 1 are usual.
+    Soft competition allows several of these layers to learn at the same time,
+    one on top of the other: the network of the reference combines
+    `Convolution(SoftHebb(...))` with batch normalization, `Triangle` and
+    pooling. For a single dense layer, `anti_hebbian=False` and a `temperature`
+    far below 1 are common.
 
-    A step moves no weight by more than the rate of its unit, whatever the
-    batch: progress counts steps, not samples.
+    No step moves a weight by more than the rate of its unit, whatever the
+    batch, so progress depends on the number of steps, not of samples.
 
     Formula:
 
@@ -44,12 +45,13 @@ class SoftHebb(KernelLayer):
     ```
 
     `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
-    `(inputs, units)`, `u` the responses, `y` the shares and `g` the activations
-    of the learning rule, all three `(batch, units)`, `D` the direction of the
-    update `(inputs, units)` and `r` the rates of the units `(units,)`; `b` is a
-    sample, `i` an input, `j` a unit. All of them are dimensionless. With
-    `anti_hebbian=False`, `g` is `y` for all units. Sums over `b` run over the
-    global batch of all data-parallel replicas.
+    `(inputs, units)`, `u` the responses, by which the units compete, `y` the
+    shares and `g` the activations of the learning rule, all three
+    `(batch, units)`, `D` the direction of the update `(inputs, units)` and `r`
+    the rates of the units `(units,)`; `b` is a sample, `i` an input, `j` a
+    unit. All of them are dimensionless. With `anti_hebbian=False`, `g` is `y`
+    for all units. Sums over `b` run over the global batch of all data-parallel
+    replicas.
 
     Example:
 
@@ -64,37 +66,37 @@ class SoftHebb(KernelLayer):
         units: Integer >= 2, number of units.
         temperature: Float > 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
-            `iterations`: temperature of the softmax. Small values let the
-            winner take all. The papers give its inverse. A float becomes the
-            assignable weight `layer.temperature`, which `LinearRateDecay`
-            leaves alone. Defaults to `1.0`.
-        learning_rate: Float >= 0 or schedule, rate of a unit at a distance of
-            1 from norm 1, per step. A float becomes the assignable weight
-            `layer.learning_rate`. Defaults to `0.045`.
-        radius: Float > 0, expected norm of the units at the start, for the
-            default of `kernel_initializer`. Defaults to `25.0`.
+            `iterations`: temperature of the softmax. With small values the
+            winner takes all. The papers use its inverse. A float becomes the
+            assignable weight `layer.temperature`, which `LinearRateDecay()`
+            does not decay. Defaults to `1.0`.
+        learning_rate: Float >= 0 or schedule, rate per step of a unit whose
+            norm is at a distance of 1 from norm 1. A float becomes the
+            assignable weight `layer.learning_rate`. Defaults to `0.045`.
+        radius: Float > 0, expected initial norm of the units, for the default
+            `kernel_initializer`. Defaults to `25.0`.
         rate_exponent: Float >= 0, power of the distance from norm 1 in the
             rate of a unit; 0 gives all units the same rate. Defaults to `0.5`.
         anti_hebbian: Whether all units but the winner move away from a sample.
             Defaults to `True`.
-        precision: Float > 0, the smallest `max |D|` that is still scaled up to
-            the rate; below it, updates shrink. Defaults to `1e-30`.
-        activation: Activation function of the outputs; learning does not see
-            it. Defaults to `None`, the plain product.
+        precision: Float > 0, lower bound of `max |D|` in the update. Defaults
+            to `1e-30`.
+        activation: Activation function of the outputs, which learning does
+            not use. Defaults to `None`, the plain product.
         kernel_initializer: Initializer of the kernel. Defaults to `None`, which
             is `keras.initializers.VarianceScaling(25.0**2, mode="fan_in",
-            distribution="untruncated_normal")` with `radius` for 25: a normal
-            distribution with the standard deviation `radius / sqrt(inputs)`.
+            distribution="untruncated_normal")` with `radius` instead of 25: a
+            normal distribution with standard deviation `radius / sqrt(inputs)`.
         kernel_constraint: Constraint that the layer applies to the kernel
             after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
-            samples. Integers are cast to the compute dtype.
-        training: Whether the layer learns from `inputs`. It skips a batch with
-            an infinite or undefined value, or whose update would overflow, and
-            counts it in `layer.skipped`.
+            samples. Integers are cast to floats.
+        training: Whether the layer learns from `inputs`. Batches with NaN or
+            infinite values, or whose update would overflow, are skipped and
+            counted in `layer.skipped`.
 
     Input shape:
         `(batch, ..., inputs)`
@@ -187,7 +189,7 @@ class SoftHebb(KernelLayer):
 
     def report(self) -> dict[str, Tensor]:
         """`norm_distance`: the mean distance of the units' norms from 1, which
-        learning brings to 0."""
+        learning reduces to 0."""
         norms = competitive.norms(self.kernel.value, 2)
         return {"norm_distance": ops.mean(ops.abs(norms - 1.0))}
 

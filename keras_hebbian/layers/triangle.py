@@ -1,4 +1,4 @@
-"""Soft competition of the units that respond to a sample, as a layer."""
+"""The triangle activation function as a layer."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from keras_hebbian.activations import triangle
 class Triangle(keras.layers.Layer):
     """`max(inputs - mean, 0)^power`, with the mean over the last axis.
 
-    Of the units that respond to a sample, those above the average stay active,
-    more or less half of them. Nothing has to be tuned to the size of the
-    responses, which local rules leave open. It follows a local layer, and
-    stands before the next one or a readout.
+    Only the units that respond to a sample more than average stay active, about
+    half of them. No threshold has to be tuned to the scale of the responses,
+    which local rules do not fix. Place it after a local layer, before the next
+    one or a readout.
 
     Formula:
 
@@ -24,8 +24,8 @@ class Triangle(keras.layers.Layer):
     ```
 
     The gradient is the derivative, which is 0 where `f` is 0. Under a mixed
-    policy it is computed in float32 and rounded once; float16 holds no output
-    above 65504 and keeps what is larger there.
+    policy the function is computed in float32 and rounded once; outputs too
+    large for float16 become 65504, its largest number.
 
     Example:
 
@@ -36,7 +36,7 @@ class Triangle(keras.layers.Layer):
     [0.0, 0.0, 9.0]
 
     Args:
-        power: Float > 0, the power `n`. A whole number is computed by
+        power: Float > 0, the power `n`. Integer powers are computed by
             multiplication. Defaults to `1.0`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -47,7 +47,7 @@ class Triangle(keras.layers.Layer):
         `(..., units)`
 
     Output shape:
-        The shape of the inputs.
+        Same shape as the inputs.
 
     Raises:
         ValueError: If `power` is out of range.

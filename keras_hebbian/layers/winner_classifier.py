@@ -22,15 +22,15 @@ class WinnerClassifier(keras.layers.Layer):
 
     `adapt` counts, for every unit, how many samples of each class it wins.
     Called on new samples, the layer returns how often their winners won each
-    class, as shares that add up to 1. Units that never won have no vote:
+    class, as fractions that sum to 1. Units that never won have no vote:
     `adapt` warns about them, their entry in `unit_classes` is -1, and they are
-    left out of the competition.
+    excluded from the competition.
 
-    The winner is the unit with the largest activation in the inputs. Where a
-    layer's units compete by something else than its outputs, such as
-    `HebbianCompetitive` for `p` other than 2, pass it as `layer`: the
-    classifier then takes the inputs of that layer, and the winner is the unit
-    with the largest `drives`, as it is while the layer learns.
+    The winner is the unit with the largest activation in the inputs. If the
+    units of a layer do not compete by its outputs, as in `HebbianCompetitive`
+    with `p` other than 2, pass it as `layer`: the classifier then takes the
+    inputs of that layer, and the winner is the unit with the largest drive (the
+    quantity the units compete by), as during training.
 
     Formula:
 
@@ -59,8 +59,8 @@ class WinnerClassifier(keras.layers.Layer):
 
     Args:
         num_classes: Integer >= 2, number of classes.
-        layer: `LocalLearningLayer` whose units compete. It does not learn
-            here. Defaults to `None`: the inputs are the activations.
+        layer: `LocalLearningLayer` whose units compete. The classifier does
+            not train it. Defaults to `None`: the inputs are the activations.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -71,9 +71,9 @@ class WinnerClassifier(keras.layers.Layer):
         `(batch, ..., units)`, or the input shape of `layer`
 
     Output shape:
-        `(batch, ..., num_classes)`. A sample with an undefined activation gets
-        undefined scores, and so do all samples in a compiled model whose
-        classifier has no votes.
+        `(batch, ..., num_classes)`. A sample with a NaN activation gets NaN
+        scores, and so do all samples in a compiled model whose classifier has
+        no votes.
 
     Raises:
         ValueError: If an argument is out of range, or if the layer is called
@@ -117,7 +117,7 @@ class WinnerClassifier(keras.layers.Layer):
         )
 
     def adapt(self, activations: Any, labels: Any = None) -> None:
-        """Counts the wins of every unit, forgetting earlier counts.
+        """Counts the wins of every unit, discarding earlier counts.
 
         Args:
             activations: Array `(samples, ..., units)`, or the inputs of
@@ -131,7 +131,7 @@ class WinnerClassifier(keras.layers.Layer):
         Raises:
             ValueError: If labels are not class indices in [0, `num_classes`),
                 if activations and labels differ in length, if activations are
-                not finite, or if there is no sample. Votes stay as they were.
+                not finite, or if there is no sample. Votes are then unchanged.
         """
         votes, width = None, None
         for batch, batch_labels in _batches(activations, labels):
@@ -207,7 +207,7 @@ class WinnerClassifier(keras.layers.Layer):
         return np.where(votes.any(axis=-1), votes.argmax(axis=-1), -1)
 
     def call(self, inputs: Tensor) -> Tensor:
-        votes = self.votes.value  # in float32, where float16 would overflow
+        votes = self.votes.value  # in float32, because float16 would overflow
         total = ops.sum(votes, axis=-1)  # (units,)
         wins = ops.sum(total)
         if visible(wins) == 0:
@@ -219,7 +219,7 @@ class WinnerClassifier(keras.layers.Layer):
             inputs = self.layer.competition(inputs)
         shares = votes / ops.clip(total, 1, np.inf)[:, None]
         rivals = ops.where(total > 0, inputs, -np.inf)
-        # The first of the largest; `argmax` fits neither ONNX nor LiteRT.
+        # The first of the largest; `argmax` suits neither ONNX nor LiteRT.
         units = self.votes.shape[0]
         winner = ops.min(
             ops.where(

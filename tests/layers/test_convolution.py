@@ -572,8 +572,8 @@ BAD_SHAPES = [
     ({"kernel_size": (3, 3)}, (None, 9, 1), "inputs .* rank 4"),
     ({"strides": (2,)}, (None, 9, 9, 1), "inputs .* rank 3"),
     ({}, (None, 9, 9, None), "inputs with a known number of channels"),
-    ({}, (None, 9, 2, 1), "images as large as a patch"),
-    ({"padding": "reflect"}, (None, 9, 1, 1), "images as large as a patch"),
+    ({}, (None, 9, 2, 1), "images at least as large as"),
+    ({"padding": "reflect"}, (None, 9, 1, 1), "images at least as large as"),
     ({"positions": 10}, (None, 5, 5, 1), "`positions` <= 9"),
     (
         {"positions": 26, "padding": "same"},
@@ -597,7 +597,7 @@ def test_layers_of_others_are_refused():
         built(layer, (6, 6, 1))
     fits = twin(built(kh.SoftHebb(3), (6, 6, 1)).layer)
     built(fits, (6, 6, 1))
-    with refused("a layer of its own for convolution"):
+    with refused("a separate layer for convolution"):
         built(fits, (6, 6, 1))
 
 
