@@ -1,4 +1,4 @@
-"""Measures of how units learn and of what they tell apart."""
+"""Measures of how units learn and how well they separate classes."""
 
 import math
 import warnings
@@ -45,13 +45,13 @@ def winner_cosines(inputs: Any, kernel: Any, winners: np.ndarray) -> np.ndarray:
 
 
 def _halves(samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """A random half of the samples and the other one, always the same."""
+    """Two random halves of the samples, always the same."""
     order = np.random.default_rng(0).permutation(samples)
     return order[::2], order[1::2]
 
 
 def winner_accuracy(drives: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on one half of units labelled on the other."""
+    """Accuracy on half of the samples of units labelled on the other half."""
     labelled, judged = _halves(len(labels))
     classifier = WinnerClassifier(max(int(labels.max()) + 1, 2), name="monitor")
     with warnings.catch_warnings():  # about units that never win
@@ -66,7 +66,7 @@ def winner_accuracy(drives: np.ndarray, labels: np.ndarray) -> float:
 
 
 def probe_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on one half of a ridge regression on the other."""
+    """Accuracy on half of the samples of a ridge regression on the others."""
     from scipy.linalg import solve
 
     labelled, judged = _halves(len(labels))

@@ -1,4 +1,4 @@
-"""Pictures as files, and where else they may go."""
+"""Images of figures: rendering, encoding and writing them."""
 
 import contextlib
 import functools
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GIF_SIDE = 1000
-"""The most pixels of an animation in width and height."""
+"""Maximum width and height of an animation, in pixels."""
 
 
 def draw(figure: "Figure") -> "Image":
-    """What a figure looks like."""
+    """Renders a figure as an image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -34,7 +34,7 @@ def draw(figure: "Figure") -> "Image":
 
 
 def encode(image: "Image", few_colors: bool) -> bytes:
-    """A picture in PNG format, in a sixth of the time with few colours."""
+    """An image in PNG format, in a sixth of the time with few colours."""
     if few_colors:
         image = image.quantize(palette=_palette(), dither=0)
     buffer = io.BytesIO()
@@ -44,7 +44,7 @@ def encode(image: "Image", few_colors: bool) -> bytes:
 
 @functools.cache
 def _palette() -> "Image":
-    """The colours of weights with a sign and of those without, and letters."""
+    """The colours of weights, with and without a sign, and of text."""
     from matplotlib import colormaps
     from PIL import Image
 
@@ -58,7 +58,7 @@ def _palette() -> "Image":
 
 
 def frames_of(directory: pathlib.Path, name: str, last: int) -> list[str]:
-    """The pictures of a layer in their order, up to the number `last`."""
+    """The image files of a layer in their order, up to the number `last`."""
     pattern = glob.escape(str(directory / name)) + "_*.png"
     numbers = {
         file: file.removesuffix(".png").rpartition("_")[2]
@@ -72,7 +72,7 @@ def frames_of(directory: pathlib.Path, name: str, last: int) -> list[str]:
 
 
 def animate(path: pathlib.Path, files: Sequence[str]) -> None:
-    """An animation of some ten seconds that rests at its end."""
+    """Writes an animation of about ten seconds that pauses at its end."""
     from PIL import Image
 
     def frame(file: str) -> Image:
@@ -96,14 +96,14 @@ def animate(path: pathlib.Path, files: Sequence[str]) -> None:
 
 
 def check_writable(directory: pathlib.Path) -> None:
-    """Creates a directory and writes there, or says why it cannot."""
+    """Creates a directory and checks that it is writable."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory) as file:
             file.write(b"some bytes")
     except OSError as error:
         raise OSError(
-            f"Expected a directory that can be written. Received: {directory} "
+            f"Expected a directory that is writable. Received: {directory} "
             f"({error})"
         ) from error
 
@@ -112,14 +112,14 @@ def check_writable(directory: pathlib.Path) -> None:
 def warning_instead(
     path: pathlib.Path, *errors: type[Exception]
 ) -> Iterator[None]:
-    """Leaves no half-written file, and goes on with a warning."""
+    """Turns an error into a warning and leaves no half-written file."""
     try:
         yield
     except (OSError, *errors) as error:
         with contextlib.suppress(OSError):
             path.unlink()
         warnings.warn(
-            f"{path} could not be written, the training goes on: {error}",
+            f"{path} could not be written; training continues: {error}",
             stacklevel=3,
         )
 
@@ -137,7 +137,7 @@ def require(module: str, purpose: str) -> Any:
 
 
 def in_notebook() -> bool:
-    """Whether this runs in the kernel of a notebook."""
+    """Whether this runs in a notebook kernel."""
     if "IPython" not in sys.modules:
         return False
     shell = importlib.import_module("IPython").get_ipython()

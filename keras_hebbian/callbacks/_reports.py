@@ -1,4 +1,4 @@
-"""What local layers report, in the logs of an epoch."""
+"""Reports of local layers in the logs of an epoch."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from keras_hebbian.layers.local_layers import collect, local_layers
 
 
 class LayerReports(SkippedBatches):
-    """Puts what the local layers report into the logs of an epoch.
+    """Adds the reports of the local layers to the logs of an epoch.
 
-    In every step it would take up to a fifth of the time of the step. The logs
-    of a step hold only a counter, which the progress bar need not show.
+    In every step they would take up to a fifth of the time of the step. The
+    logs of a step contain only a counter, which is kept off the progress bar.
     """
 
     async_safe = True  # like Keras's progress bar, it sees only the logs
@@ -37,5 +37,5 @@ class LayerReports(SkippedBatches):
 
 
 def reports(model: keras.Model) -> dict[str, Any]:
-    """What the local layers of a model report, under names for the logs."""
+    """The reports of the local layers of a model, named for the logs."""
     return collect(local_layers(model), lambda layer: layer.report())

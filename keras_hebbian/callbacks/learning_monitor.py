@@ -13,14 +13,14 @@ from keras_hebbian.layers.local_layers import collect, local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 BATCH = 256
-"""Samples that go through the model at once."""
+"""Number of samples that go through the model at once."""
 
 POSITIONS = 64
-"""Positions of a sample that are measured, where it has more."""
+"""Maximum number of positions of a sample that are measured."""
 
 
 class _Seen(NamedTuple):
-    """What a layer computed for the data, at some positions of each sample."""
+    """Values of a layer for the data, at some positions of each sample."""
 
     drives: np.ndarray  # (samples, positions, units)
     outputs: np.ndarray  # (samples, positions, units)
@@ -29,39 +29,37 @@ class _Seen(NamedTuple):
 
 
 class LearningMonitor(keras.callbacks.Callback):
-    """Adds to the logs how the local layers learn.
+    """Adds measures of local learning to the logs.
 
-    Callbacks that stand after it in the list, the history and the progress bar
-    see, after each epoch and for every local layer:
+    After each epoch the history, the progress bar and callbacks later in the
+    list get, for every local layer:
 
-    - all that the layer reports, such as `norm_distance` or `activity`;
-    - `change`: how far the kernel moved in the epoch, relative to its size;
+    - all values that the layer reports, such as `norm_distance` or `activity`;
+    - `change`: how far the kernel moved in the epoch, relative to its norm;
 
     and, measured on `data`,
 
-    - `dead`: the share of units that win no sample;
+    - `dead`: the fraction of units that win no sample;
     - `win_entropy`: how evenly the units win, from 0, when one of them wins
       all samples, to 1, when all win equally often;
-    - `correlation`: mean size of the correlation between the outputs of two
-      units;
+    - `correlation`: mean absolute correlation between the outputs of two units;
     - `winner_cosine`: mean cosine of the angle between a sample and the kernel
       of its winner, which falls when the data drift away from the units;
-    - `winner_accuracy`, with labels: the share of samples whose winner has
-      their class, as `WinnerClassifier(layer=...)` counts it;
-    - `probe_accuracy`, with `probe=True`: the share of samples that a linear
-      readout of the outputs, fitted in closed form, gets right;
-    - what the layer measures itself (`measures`): of a `SelfOrganizingMap`
-      `quantization_error` and `topographic_error`.
+    - `winner_accuracy`, with labels: the accuracy of the winners' classes, as
+      in `WinnerClassifier(layer=...)`;
+    - `probe_accuracy`, with `probe=True`: the accuracy of a linear readout of
+      the outputs, fitted in closed form;
+    - the measures of the layer itself (`measures`), such as
+      `quantization_error` and `topographic_error` of a `SelfOrganizingMap`.
 
-    The winner of a sample is the unit with the largest `drives` of the layer,
-    the one that wins while the layer learns. The labels do not affect
-    learning. Both accuracies are measured on a random half of the samples,
-    the same in every epoch, for units and readouts labelled on the other half.
-    Where inputs have more axes, `(samples, ..., inputs)`, each position
-    has a winner, at most 64 random positions of a sample are measured, and the
-    accuracies are per sample: winners vote with their class, and the probe
-    reads mean outputs. With several local layers each name starts with the
-    layer's own.
+    The winner of a sample is the unit with the largest drive (the quantity the
+    units compete by, `drives` of the layer). The labels do not affect learning.
+    Both accuracies are measured on a random half of the samples, the same in
+    every epoch, for units labelled and readouts fitted on the other half. If
+    inputs have more axes, `(samples, ..., inputs)`, each position has a winner,
+    at most 64 random positions of a sample are measured, and the accuracies are
+    per sample: winners vote with their class, and the probe reads mean outputs.
+    With several local layers, each name starts with the name of its layer.
 
     Formula:
 
@@ -72,18 +70,18 @@ class LearningMonitor(keras.callbacks.Callback):
     winner_cosine = mean over b of x[b] . W[:, w] / (||x[b]|| ||W[:, w]||)
     ```
 
-    `W0` and `W` are the kernel before and after the epoch, `s[u]` is the share
-    of samples that unit u wins, and `o[b, u]` its output for sample b; `x[b]`
-    are the inputs of the layer and `w` is the winner of sample b. Units whose
-    output never changes have no correlation, and a sample or unit of norm 0
-    has the cosine 0. All are dimensionless.
+    `W0` and `W` are the kernel before and after the epoch, `s[u]` is the
+    fraction of samples that unit u wins, and `o[b, u]` its output for sample b;
+    `x[b]` are the inputs of the layer and `w` is the winner of sample b. Units
+    with constant outputs are left out of `correlation`, and a sample or unit of
+    norm 0 has the cosine 0. All are dimensionless.
 
     `change` grows before it falls, so it is a poor monitor for early stopping.
     `norm_distance` falls from the first epoch on.
 
     Example:
 
-    Training ends when the norms hardly move any more:
+    Training stops when the norms hardly change any more:
 
     >>> import keras
     >>> import numpy as np
@@ -109,16 +107,16 @@ class LearningMonitor(keras.callbacks.Callback):
     Args:
         data: Inputs of the model, an array or a list or dict of arrays, or a
             tuple `(inputs, labels)` with class indices. Defaults to `None`:
-            only what needs no data.
+            only measures that need no data.
         every: Integer >= 1. Measures every `every` epochs and in the first and
             last; the logs repeat the latest values in between. Defaults to
             `1`.
-        probe: Whether to fit a linear readout too. Defaults to `False`.
+        probe: Whether to also fit a linear readout. Defaults to `False`.
 
     Raises:
-        ValueError: If an argument is out of range, if there are fewer than
-            two samples or not one label for each; at the start of the
-            training run, if the model has no local layer.
+        ValueError: If an argument is out of range, or if there are fewer than
+            two samples or not one label per sample; at the start of training,
+            if the model has no local layer.
     """
 
     def __init__(
@@ -134,8 +132,8 @@ class LearningMonitor(keras.callbacks.Callback):
         sizes = {shape[0] if shape else 0 for shape in shapes}
         if data is not None and (len(sizes) != 1 or min(sizes) < 2):
             raise ValueError(
-                "Expected arrays of the same number of samples, at least 2. "
-                f"Received: arrays of the shapes {shapes}"
+                "Expected arrays with the same number of samples, at least 2. "
+                f"Received: arrays of shapes {shapes}"
             )
         if self.labels is not None:
             self.labels = np.asarray(self.labels)
@@ -195,7 +193,7 @@ class LearningMonitor(keras.callbacks.Callback):
             )
 
     def _is_due(self, epoch: int) -> bool:
-        """In the first epoch of a `fit`, every `every` epochs, and the last."""
+        """Whether to measure: in the first, each `every`-th and last epoch."""
         done = epoch + 1
         return (
             epoch == self._first
@@ -206,7 +204,7 @@ class LearningMonitor(keras.callbacks.Callback):
     def _see(
         self, layers: list[LocalLearningLayer]
     ) -> dict[LocalLearningLayer, _Seen]:
-        """What each layer computes for the data."""
+        """The values of each layer for the data."""
         if self.inputs is None:
             return {}
         rng = np.random.default_rng(0)
@@ -273,7 +271,7 @@ def _compute(
     labels: np.ndarray | None,
     rng: np.random.Generator,
 ) -> _Seen:
-    """What a layer computes for a batch, at some of its positions."""
+    """The values of a layer for a batch, at some of its positions."""
     inputs = keras.ops.reshape(
         inputs, (inputs.shape[0], -1, inputs.shape[-1])
     )  # (samples, positions, inputs)
@@ -299,5 +297,5 @@ def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
 
 
 def _kernel(layer: LocalLearningLayer) -> np.ndarray:
-    """A copy of the kernel, which some backends go on writing to."""
+    """A copy of the kernel, which some backends change in place."""
     return np.array(keras.ops.convert_to_numpy(layer.state["kernel"]))

@@ -14,7 +14,7 @@ from keras_hebbian.layers.local_learning import LocalLearningLayer
 class LinearRateDecay(keras.callbacks.Callback):
     """Decays the rates of every local layer linearly over this `fit`.
 
-    In epoch `e` of `epochs`, both counted from 0 as in `fit`, the rule gets
+    In epoch `e` of `epochs`, counted from 0 as in `fit`, the rule uses
 
     ```
     rate = initial * (1 + (final - 1) * e / epochs)
@@ -22,11 +22,11 @@ class LinearRateDecay(keras.callbacks.Callback):
 
     where `initial` is the rate of the layer, from its constructor, its file or
     an assignment (`layer.learning_rate = 0.1`). It depends on nothing else, so
-    `initial_epoch` and a resumed training run continue on the same line. The
-    rate of the layer itself stays as it is: after `fit` the decay is over, and
-    a second `fit` starts at the top again.
+    `initial_epoch` and a resumed training run continue the same decay. The rate
+    of the layer itself does not change: the decay ends with `fit`, and a second
+    `fit` starts from the initial rate again.
 
-    Rates that are schedules are left alone. The logs carry the decayed rates
+    Rates given as schedules are not changed. The logs contain the decayed rates
     of each epoch: `learning_rate` as `local_learning_rate`, because Keras logs
     the optimizer's under the shorter name, all others under their own names.
 
@@ -52,11 +52,11 @@ class LinearRateDecay(keras.callbacks.Callback):
             paper.
         rates: Names of the rates to decay, such as `["learning_rate",
             "threshold_rate"]`. Defaults to `None`, all rates of every layer
-            but those declared with `Rate(decays=False)`.
+            except those declared with `Rate(decays=False)`.
 
     Raises:
-        ValueError: If `final` is not in [0, 1], or at the start of the
-            training if no local layer has such a rate to decay.
+        ValueError: If `final` is not in [0, 1], or at the start of training, if
+            no local layer has such a rate.
 
     Reference:
         Krotov and Hopfield, PNAS 116(16):7723, 2019.

@@ -13,13 +13,13 @@ class SkippedBatches(keras.callbacks.Callback):
     """Warns when a local layer skips batches.
 
     A layer skips a batch with values that its rule cannot learn from, or whose
-    update would overflow: its state stays as it was, and `layer.skipped` counts
-    the batch. In the first epoch with such a batch a warning names the layer,
-    once in a `fit`. From then on the logs carry `skipped`, the number of
-    skipped batches in the epoch; the history has 0 for the epochs before.
+    update would overflow: its state does not change, and `layer.skipped` counts
+    the batch. After the first epoch with such a batch a warning names the
+    layer, once per `fit`. From then on the logs contain `skipped`, the number
+    of skipped batches in the epoch; the history has 0 for earlier epochs.
 
     `HebbianSequential` and `HebbianModel` do this by themselves. For any other
-    Keras model add this callback, as the first in the list.
+    Keras model, add this callback as the first in the list.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Pictures of the weights while they are learned."""
+"""Images of the weights during training."""
 
 import math
 import os
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class WeightVisualization(keras.callbacks.Callback):
-    """Draws the weights of local layers while they learn.
+    """Draws the weights of local layers during training.
 
-    The pictures (`keras_hebbian.plotting.plot_weights`) go to files, into an
-    animation, to TensorBoard and, in a notebook, below the cell, where each
-    replaces the one before. They carry the number of batches that the layer
-    has learned from: files sort by it, and a later `fit`, `initial_epoch` and
-    `BackupAndRestore` go on where the training was. What has been drawn
-    before under the same number is replaced. No window is opened.
+    The images (`keras_hebbian.plotting.plot_weights`) are written to files, an
+    animation, TensorBoard and, in a notebook, the output of the cell, where
+    each replaces the previous one. They are numbered by the batches that the
+    layer has learned from: files sort by this number, and a later `fit`,
+    `initial_epoch` and `BackupAndRestore` continue it. Existing images with the
+    same number are replaced. No window is opened.
 
     In a `Convolution` the tiles are patches: in colour for three channels, in
-    grey for one, and for any other number the mean over the channels.
+    grey for one, and the mean over the channels for any other number.
 
-    A picture that cannot be written when the training starts is an error;
-    later on it is a warning, and the training goes on.
+    If images cannot be written, this is an error at the start of training, and
+    a warning later.
 
     Example:
 
@@ -50,34 +50,32 @@ class WeightVisualization(keras.callbacks.Callback):
     ['weights.gif', 'weights_00000002.png', 'weights_00000004.png']
 
     Args:
-        directory: Directory for the pictures, `weights_00000600.png` after 600
+        directory: Directory for the images, `weights_00000600.png` after 600
             batches, or `layer_name_00000600.png` if there are several layers.
-            It is created if need be; give each training its own. Defaults to
-            `None`, no files.
-        every: Integer >= 1, a picture every so many epochs or batches, and one
-            of the last state when the training ends. Defaults to `1`.
+            It is created if needed; use a separate one for each training run.
+            Defaults to `None`, no files.
+        every: Integer >= 1, number of epochs or batches between two images; the
+            final state is always drawn. Defaults to `1`.
         layer: Name of the layer to draw. Defaults to `None`, all local layers
-            with a `kernel` whose inputs make an image.
+            with a `kernel` whose inputs form an image.
         format: Format of the files: `"png"`, `"svg"`, `"pdf"` or another one
             that matplotlib writes. Defaults to `"png"`.
-        gif: Whether to write, when the training ends, an animation of all
-            pictures in the directory up to then. Defaults to `False`.
+        gif: Whether to write an animation of all images in the directory when
+            training ends. Defaults to `False`.
         log_dir: Directory of a TensorBoard log, for which TensorFlow and
-            TensorBoard must be installed. Defaults to `None`, none.
-        live: Whether to show the pictures in a notebook, for which IPython
-            must be installed. Defaults to `None`, if in a notebook.
-        per: `"epoch"` or `"batch"`, what `every` counts. Defaults to
-            `"epoch"`.
+            TensorBoard must be installed. Defaults to `None`, no log.
+        live: Whether to show the images in a notebook, for which IPython must
+            be installed. Defaults to `None`, only when run in a notebook.
+        per: `"epoch"` or `"batch"`, the unit of `every`. Defaults to `"epoch"`.
         **kwargs: Arguments of `keras_hebbian.plotting.plot_weights`, such as
             `image_shape` and `units`.
 
     Raises:
         ValueError: If an argument is out of range or has no effect; at the
-            start of the training, or as soon as the layers have weights, if
-            there is no such layer or its inputs do not make an image.
-        OSError: At the start of the training, if a directory cannot be
-            written.
-        ImportError: At the start of the training, if a package is missing.
+            start of training, or as soon as the layers are built, if there is
+            no such layer or its inputs do not form an image.
+        OSError: At the start of training, if a directory is not writable.
+        ImportError: At the start of training, if a package is missing.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class WeightVisualization(keras.callbacks.Callback):
         super().__init__()
         if gif and (directory is None or format != "png"):
             raise ValueError(
-                "Expected `gif` with a `directory` of pictures in PNG format. "
+                "Expected `gif` with a `directory` of images in PNG format. "
                 f"Received: directory={directory}, format={format!r}"
             )
         self.directory = None if directory is None else pathlib.Path(directory)
@@ -157,7 +155,7 @@ class WeightVisualization(keras.callbacks.Callback):
             self._last_batch = batch
             if self._waiting >= self.every:
                 self._waiting %= self.every
-                self._draw()  # reads the model, which costs JAX a copy
+                self._draw()  # reads the model, which needs a copy on JAX
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
@@ -211,7 +209,7 @@ class WeightVisualization(keras.callbacks.Callback):
             return False
 
     def _draw(self) -> None:
-        """Draws the layers that have learned since the last picture."""
+        """Draws the layers that have learned since the last image."""
         layers = self._layers()
         for layer in layers:
             name = layer.name if len(layers) > 1 else "weights"
@@ -264,7 +262,7 @@ class WeightVisualization(keras.callbacks.Callback):
 
 
 def _mean_of_channels(kernel: Any, image_shape: tuple[int, ...]) -> np.ndarray:
-    """The kernel, or its mean over channels that no image has."""
+    """The kernel, averaged over channels if they cannot be shown as colours."""
     kernel = keras.ops.convert_to_numpy(kernel)
     pixels = math.prod(image_shape)
     if pixels == len(kernel):
