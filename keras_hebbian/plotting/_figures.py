@@ -1,4 +1,4 @@
-"""What the figures share."""
+"""Helpers shared by all figures."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 DPI = 100
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
 
 
 def new_figure(width: float, height: float, **arguments: Any) -> "Figure":
-    """A figure of so many inches, opaque and free of pyplot."""
+    """A figure of a size in inches, not registered with pyplot."""
     from ._notebook import NotebookFigure
 
     return NotebookFigure(figsize=(width, height), dpi=DPI, **arguments)
 
 
 def color_scale(values: np.ndarray) -> dict[str, Any]:
-    """Blue, white at 0, red; or greys from 0 for values without a sign."""
+    """Blue, white at 0, red; or greys from 0 if no value is negative."""
     largest = float(np.nanmax(np.abs(values), initial=0)) or 1.0
     if np.nanmin(values, initial=0) < 0:
         return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}

@@ -1,4 +1,4 @@
-"""Many small images as one picture, pixel by pixel."""
+"""Many small images in one, pixel by pixel."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ def draw_mosaic(
 ) -> "Figure":
     """A figure of tiles `(units, height, width)` or `(..., width, 3)`."""
     rough = max(rows * tiles.shape[1], columns * tiles.shape[2])
-    scale = max(1, round(side / rough))  # pixels of a weight
+    scale = max(1, round(side / rough))  # pixels per weight
     gap = max(1, round(0.4 * scale))
     colors, shades = _colors(tiles)
     colors = colors.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -62,10 +62,10 @@ def draw_mosaic(
 
 
 class _PixelImage(AxesImage):
-    """An image that has as many pixels as its axes, and so is just copied.
+    """An image with the same number of pixels as its axes, which is copied.
 
-    Matplotlib would resample it to itself, the larger part of the time that
-    a picture takes.
+    Matplotlib would resample it to the same pixels, which takes most of the
+    time of drawing.
     """
 
     def make_image(
@@ -95,7 +95,7 @@ def _mosaic(
 
 
 def _colors(tiles: np.ndarray) -> tuple[np.ndarray, ScalarMappable]:
-    """Tiles of colours, each four bytes in one number, and their scale."""
+    """Tiles as colours, each four bytes in one number, and their scale."""
     if tiles.ndim == 3:
         scale = color_scale(tiles)
     else:
@@ -123,12 +123,12 @@ def _colors(tiles: np.ndarray) -> tuple[np.ndarray, ScalarMappable]:
 def _layout(
     picture: tuple[int, int], letter: float, title: str | None
 ) -> tuple["Figure", "Axes", "Axes"]:
-    """A figure with axes of so many pixels, and others for a colour bar."""
+    """A figure with axes of a size in pixels, and axes for a colour bar."""
     height, width = picture
     pad, bar = round(letter), round(0.8 * letter)
     above = pad if title is None else round(2.2 * letter)
     full = 2 * pad + width + bar + round(4.5 * letter), above + height + pad
-    # A little more than whole pixels, which rounding would make one less.
+    # Slightly more than whole pixels, because rounding could lose one.
     figure = new_figure(*((pixels + 0.01) / DPI for pixels in full))
 
     def add_axes(

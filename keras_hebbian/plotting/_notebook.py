@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows, although pyplot does not know it."""
+    """A figure that notebooks show although it is not in pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

@@ -28,17 +28,17 @@ def plot_inhibition(
     Args:
         inhibition: Array `(units, units)`; entry `[u, v]` acts from unit v
             onto unit u.
-        classes: The class of each unit, to order and mark the units by.
-            Defaults to `None`, the order of a clustering of the units by the
-            inhibition that they get.
+        classes: The class of each unit, by which the units are ordered and
+            marked. Defaults to `None`: the units are ordered by clustering the
+            inhibition that they receive.
         title: Text above the matrix. Defaults to `None`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If the matrix is not square, or if there is not one class
-            for each unit.
+            per unit.
     """
     inhibition = np.asarray(inhibition, dtype="float64")
     units = len(inhibition)

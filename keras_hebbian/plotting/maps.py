@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLANES = 20
-"""Component planes that are drawn if nobody chooses them."""
+"""Maximum number of component planes that are drawn by default."""
 
 
 def plot_u_matrix(
@@ -30,8 +30,8 @@ def plot_u_matrix(
     """Draws how far the units of a map are from their neighbours.
 
     The colour of a unit is the mean distance between its weights and those of
-    its neighbours on the grid. Light areas are clusters, dark lines the gaps
-    between them. Row 0 of the grid is at the top.
+    its neighbours on the grid. Light areas are clusters, dark lines are the
+    gaps between them. Row 0 of the grid is at the top.
 
     Example:
 
@@ -46,7 +46,7 @@ def plot_u_matrix(
         shape: Integer or a tuple of one or two, the shape of the grid.
         topology: `"rectangular"` or `"hexagonal"`. Defaults to
             `"rectangular"`.
-        toroidal: Whether the last row and column are next to the first.
+        toroidal: Whether the last row and column are adjacent to the first.
             Defaults to `False`.
         title: Text above the map. Defaults to `None`.
 
@@ -73,11 +73,11 @@ def plot_component_planes(
     topology: str = "rectangular",
     title: str | None = None,
 ) -> "Figure":
-    """Draws the weights from each input over the map, one panel an input.
+    """Draws the weights from each input over the map, one panel per input.
 
-    Panels with similar patterns are inputs that vary together. Each has its
-    own scale: from blue over white at 0 to red, or greys from 0 for weights
-    without a negative value.
+    Inputs with similar patterns vary together. Each panel has its own scale:
+    from blue through white at 0 to red, or greys from 0 if no weight is
+    negative.
 
     Example:
 
@@ -92,10 +92,10 @@ def plot_component_planes(
     Args:
         kernel: Array `(inputs, units)`.
         shape: Integer or a tuple of one or two, the shape of the grid.
-        inputs: Which inputs to draw: their number or their indices. Defaults
-            to `None`: all, or of more than 20 those that vary most.
-        labels: The name of each input of the kernel. Defaults to `None`,
-            their indices.
+        inputs: Number or indices of the inputs to draw. Defaults to `None`:
+            all, or if there are more than 20, the 20 that vary most.
+        labels: The name of each input of the kernel. Defaults to `None`, the
+            indices.
         topology: `"rectangular"` or `"hexagonal"`. Defaults to
             `"rectangular"`.
         title: Text above the panels. Defaults to `None`.
@@ -105,8 +105,8 @@ def plot_component_planes(
 
     Raises:
         ValueError: If there is no such grid, if the kernel does not have a
-            column for each of its units, or if `inputs` or `labels` do not fit
-            the kernel.
+            column for each of its units, or if `inputs` or `labels` do not
+            match the kernel.
     """
     grid = Grid(shape, topology)
     kernel = _kernel_of(kernel, grid)
@@ -120,7 +120,7 @@ def plot_component_planes(
     chosen = choose_units(len(kernel), inputs, name="inputs")
     rows, columns = tile(len(chosen))
     width, height = _extent(grid)
-    side = 2.2 / max(width, height)  # inches of a unit
+    side = 2.2 / max(width, height)  # inches per unit
     figure = new_figure(
         columns * (side * width + 0.7),
         rows * (side * height + 0.5) + (0.3 if title else 0),
@@ -151,8 +151,8 @@ def plot_hits(
 ) -> "Figure":
     """Draws how many samples each unit of a map wins, and of which class.
 
-    The area of a unit grows with the samples that it wins. With classes, its
-    colour and text name the class that it wins most often.
+    The area of a unit is proportional to the number of samples that it wins.
+    With classes, its colour and text show the class that it wins most often.
 
     Example:
 
@@ -176,7 +176,7 @@ def plot_hits(
 
     Raises:
         ValueError: If there is no such grid, if the winners are not indices of
-            its units, or if there is not one class for each.
+            its units, or if there is not one class per winner.
     """
     grid = Grid(shape, topology)
     winners = np.asarray(winners)
@@ -243,7 +243,7 @@ def _class_colors(count: int) -> list[Any]:
 
 
 def _centers(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Where units are drawn, to the right and down: row 0 is at the top."""
+    """Positions of the units, across and down; row 0 is at the top."""
     if len(grid.shape) == 1:
         return grid.coordinates[0], np.zeros(grid.units)
     down, across = grid.coordinates
@@ -259,7 +259,7 @@ def _extent(grid: Grid) -> tuple[float, float]:
 def _map_figure(grid: Grid, title: str | None) -> tuple["Figure", "Axes"]:
     """A figure with one map, and its axes."""
     width, height = _extent(grid)
-    side = min(0.45, 10 / max(width, height))  # inches of a unit
+    side = min(0.45, 10 / max(width, height))  # inches per unit
     figure = new_figure(
         max(side * width, 1.5) + 0.9,
         max(side * height, 0.5) + (0.6 if title else 0.3),
@@ -297,7 +297,7 @@ def _draw_cells(
 
 
 def _add_bar(drawn: "PolyCollection", axes: "Axes") -> None:
-    """A colour bar at a map."""
+    """Adds a colour bar to a map."""
     drawn.autoscale_None()
     bar = axes.figure.colorbar(
         drawn, ax=axes, ticks=extremes_and_zero(drawn), format="%.2g"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
     """Draws how the p-norms of the units approach 1, epoch after epoch.
 
-    Above the norms of the middle unit, of half and of nine tenths of the
-    units, below the share of units inside the band.
+    The upper panel shows the median of the norms and the range of 50 % and
+    90 % of the units, the lower panel the fraction of units inside the band.
 
     Example:
 
@@ -32,7 +32,7 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
             converged. Defaults to `0.1`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If `norms` is not a matrix.
@@ -88,13 +88,13 @@ def plot_history(
     >>> figure.savefig("/tmp/history.png")
 
     Args:
-        histories: What `fit` returned, or its `history`, under the name of
-            each model; of a single model also without a name.
+        histories: Dict of the `History` of `fit`, or its `history`, by the name
+            of each model; a single one may be given without a name.
         metrics: Names of the metrics, one panel each. Defaults to
             `("accuracy", "loss")`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If no history has one of the metrics.

@@ -24,11 +24,11 @@ def plot_weights(
 ) -> "Figure":
     """Draws the weights of every unit as an image, all in one mosaic.
 
-    Signed weights are drawn from blue over white at 0 to red, in a range
-    symmetric about 0; weights without a negative value in greys from 0; and
-    weights of three channels as colour images, scaled from the smallest to the
-    largest weight of all. Values that are not finite are left blank. A weight
-    is a whole number of pixels, so that nothing is blurred.
+    Signed weights are drawn from blue through white at 0 to red, in a range
+    symmetric about 0; non-negative weights in greys from 0; and weights of
+    three channels as colour images, scaled from the smallest to the largest of
+    all weights. Values that are not finite are left blank. Each weight takes a
+    whole number of pixels, so that nothing is blurred.
 
     Example:
 
@@ -40,31 +40,31 @@ def plot_weights(
 
     Args:
         kernel: Array `(inputs, units)`.
-        image_shape: Height and width of the image that the inputs are, and
-            for colour images 3. Defaults to `None`, a square image, in
-            colour if only that fits.
-        rows: Tiles above one another. Defaults to `None`, what `columns` or a
-            picture about as wide as high needs.
-        columns: Tiles side by side. Defaults to `None`, as for `rows`.
-        units: Which units to draw: their number or their indices. Defaults to
-            `None`, all that `rows` times `columns` hold.
-        wins: Array `(units,)`, how often each unit won: draws the winners
-            first. Defaults to `None`, units in their order.
-        seed: Integer, draws units at random, in their order. Defaults to
-            `None`, the first `units`.
+        image_shape: `(height, width)` of the image that the inputs form, or
+            `(height, width, 3)` for colour. Defaults to `None`, a square image,
+            in colour only if no other fits.
+        rows: Number of rows of tiles. Defaults to `None`, from `columns` or
+            for a mosaic about as wide as high.
+        columns: Number of columns of tiles. Defaults to `None`, as for `rows`.
+        units: Number or indices of the units to draw. Defaults to `None`, all
+            that fit in `rows` times `columns`.
+        wins: Array `(units,)`, number of wins of each unit, to draw those with
+            the most wins first. Defaults to `None`, units in their order.
+        seed: Integer, seed to choose units at random, in their order. Defaults
+            to `None`, the first `units`.
         labels: A label for each unit of the kernel, such as its class, to
             write under its tile. Defaults to `None`.
         title: Text above the mosaic. Defaults to `None`.
-        side: Integer >= 1, pixels that a smaller mosaic is enlarged to, about.
-            Defaults to `800`.
+        side: Integer >= 1, approximate minimum size in pixels; smaller mosaics
+            are scaled up. Defaults to `800`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If the kernel is not a matrix, if the image shape does not
             have one pixel for each input of the kernel, or if other arguments
-            do not fit the kernel or each other.
+            do not match the kernel or each other.
     """
     from ._mosaic import draw_mosaic  # which imports matplotlib
 
@@ -94,7 +94,7 @@ def plot_weights(
 def fit_image_shape(
     inputs: int, image_shape: Sequence[int] | None = None
 ) -> tuple[int, ...]:
-    """The shape of an image of so many inputs.
+    """Infers an image shape from the number of inputs.
 
     Example:
 
@@ -106,13 +106,13 @@ def fit_image_shape(
         inputs: Integer, number of inputs.
         image_shape: `(height, width)`, `(height, width, 1)` or
             `(height, width, 3)`. Defaults to `None`, a square image, in colour
-            if only that fits.
+            only if no other fits.
 
     Returns:
         `(height, width)` or `(height, width, 3)`.
 
     Raises:
-        ValueError: If no such image has so many values.
+        ValueError: If no such image has this number of values.
     """
     if image_shape is None:
         side, colour_side = math.isqrt(inputs), math.isqrt(inputs // 3)
@@ -126,9 +126,9 @@ def fit_image_shape(
         if known and math.prod(shape) == inputs:
             return shape[:2] if shape[2:] == (1,) else shape
     raise ValueError(
-        "Expected `image_shape` to be the (height, width) or (height, width, "
-        f"3) of images of {inputs} values, as the kernel has inputs; a square "
-        f"is guessed. Received: image_shape={image_shape}"
+        "Expected `image_shape` to be (height, width) or (height, width, 3) of "
+        f"images of {inputs} values; only a square can be inferred. "
+        f"Received: image_shape={image_shape}"
     )
 
 
@@ -143,7 +143,7 @@ def choose_units(
     number = units is None or isinstance(units, int | np.integer)
     if (wins is not None) + (seed is not None) + (not number) > 1:
         raise ValueError(
-            "Expected one of `wins`, `seed` and indices of `units`. "
+            "Expected only one of `wins`, `seed` and indices of `units`. "
             f"Received: wins={wins}, seed={seed}, units={units}"
         )
     if wins is not None and len(wins) != count:
@@ -180,7 +180,7 @@ def choose_units(
 def tile(
     count: int, rows: int | None = None, columns: int | None = None
 ) -> tuple[int, int]:
-    """Rows and columns for so many tiles, all of them full if possible."""
+    """Rows and columns for `count` tiles, without gaps if possible."""
     if any(given is not None and given < 1 for given in (rows, columns)) or (
         rows and columns and rows * columns < count
     ):
