@@ -1,4 +1,4 @@
-"""Models that predict and go on learning without Keras."""
+"""Models that predict and keep learning without Keras."""
 
 from keras_hebbian.export.export_learner import export_learner
 

@@ -1,4 +1,4 @@
-"""Exports of models that go on learning."""
+"""Exports of models that keep learning."""
 
 import os
 import pathlib
@@ -20,35 +20,35 @@ def export_learner(
     batch_size: int | None = None,
     format: str = "tf_saved_model",
 ) -> None:
-    """Exports a model that predicts and goes on learning without Keras.
+    """Exports a model that predicts and keeps learning without Keras.
 
-    What is written runs in TensorFlow or LiteRT alone, in a process that has
-    neither Keras nor this package. One step of `learn` there is one call of
-    the model with `training=True` here: the local layers learn by their rules,
-    `BatchNormalization` moves its statistics, and all other weights stay as
-    they are. A batch changes nothing, and every local layer counts it as
-    skipped, if a value of it or of a new weight is undefined or infinite.
+    The export runs in TensorFlow or LiteRT alone, in a process without Keras or
+    this package. One step of its `learn` equals one call of the model with
+    `training=True`: the local layers learn by their rules, `BatchNormalization`
+    updates its statistics, and all other weights do not change. A batch is
+    skipped, and counted by every local layer, if it or a new weight contains
+    NaN or infinite values.
 
     | signature | takes | returns |
     |---|---|---|
     | `infer` | `inputs` | `outputs`, or each output by its name |
     | `learn` | `inputs` | counters |
     | `get_weights` | nothing | all weights, rates and counters, by name |
-    | `set_weights` | what `get_weights` returned | counters |
+    | `set_weights` | output of `get_weights` | counters |
     | `set_rates` | all rates that are numbers, by name | counters |
     | `reset` | nothing | counters |
 
     The counters of a local layer are `learned` and `skipped`, the numbers of
-    batches since the layer was built. `set_rates` takes the rates under the
-    names that they have in the layer, such as `learning_rate`; it is missing if
-    there are none. With several local layers the names of counters and rates
-    start with the name of the layer. `reset` brings back the weights of the
-    export. Both runtimes start from these weights by themselves.
+    batches since the layer was built. `set_rates` takes the rates by their
+    names in the layer, such as `learning_rate`; it does not exist if there are
+    none. With several local layers, the names of counters and rates start with
+    the name of the layer. `reset` restores the exported weights, from which
+    both runtimes also start.
 
     A SavedModel can be saved again with `tf.saved_model.save`, and then starts
-    from what it had learned. Its `reset` reads the weights from its folder. A
-    LiteRT file is not changed by learning: `get_weights` returns what is to be
-    kept.
+    from its learned weights. Its `reset` reads the weights from its folder. A
+    LiteRT file does not change while it learns: to keep what it learned, save
+    the output of `get_weights`.
 
     Example:
 
@@ -61,22 +61,22 @@ def export_learner(
 
     Args:
         model: Sequential or functional model with one input and at least one
-            local layer that is `trainable`. It stays as it is.
+            local layer that is `trainable`. It is not changed.
         path: Folder of the SavedModel, or LiteRT file, to write. An earlier
-            one is replaced, and only when the new one is complete.
-        batch_size: Integer >= 1, number of samples of every batch. Defaults to
-            `None`, batches of any size, which LiteRT does not have.
+            export is replaced once the new one is complete.
+        batch_size: Integer >= 1, number of samples in every batch. Defaults to
+            `None`, batches of any size, which LiteRT does not support.
         format: `"tf_saved_model"`, on the TensorFlow and JAX backends, or
             `"litert"`, on the TensorFlow backend. Both need TensorFlow.
             Defaults to `"tf_saved_model"`.
 
     Raises:
         ValueError: If an argument is out of range, if the backend cannot write
-            the format, if the model has not been built, has another number of
-            inputs, was compiled with a loss or has no local layer that learns,
+            the format, if the model has not been built, does not have one
+            input, was compiled with a loss or has no local layer that learns,
             or if one of its layers cannot be converted.
-        OSError: If `path` cannot be written, or is something else than what an
-            export writes.
+        OSError: If `path` cannot be written, or exists and is not an earlier
+            export.
     """
     check_choice("format", format, tuple(FORMATS))
     kind = FORMATS[format]
@@ -94,13 +94,13 @@ def export_learner(
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
         written = pathlib.Path(folder, "written")
         kind(model, spec).write(written)
-        if path.is_dir():  # which a folder cannot replace
+        if path.is_dir():  # a folder cannot replace another
             path.replace(written.with_name("replaced"))
         written.replace(path)
 
 
 def _check_model(model: keras.Model) -> None:
-    """Refuses a model of which no learner can be made."""
+    """Rejects a model that cannot be exported as a learner."""
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(
             "Expected a model that has been built. Received: "
@@ -143,7 +143,7 @@ def _input_spec(
 
 
 def _check_place(path: pathlib.Path, is_folder: bool) -> None:
-    """Refuses to replace what no export has written."""
+    """Refuses to replace anything but an earlier export."""
     if not path.exists():
         return
     earlier = (

@@ -1,4 +1,4 @@
-"""What learners of every format share."""
+"""Base class of learners in every format."""
 
 import functools
 import pathlib
@@ -15,7 +15,7 @@ from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
 class Learner:
-    """A model as functions of TensorFlow over variables of their own."""
+    """A model as TensorFlow functions with their own variables."""
 
     backends: tuple[str, ...]
 
@@ -46,14 +46,14 @@ class Learner:
         names = ("_".join(x.path.split("/")[-2:]) for x in weights)
         self.named = _named(zip(names, self.state, strict=True))
 
-    # What the two formats do in their own ways.
+    # Implemented by each format.
 
     def start(self) -> list[Tensor]:
-        """The weights at the export, in TensorFlow."""
+        """The exported weights, as TensorFlow tensors."""
         raise NotImplementedError
 
     def checked(self, value: Tensor, spec: Any) -> Tensor:
-        """A tensor as it is, if it has the shape of `spec`, in TensorFlow."""
+        """Returns a TensorFlow tensor if it has the shape of `spec`."""
         return value
 
     def write(self, path: pathlib.Path) -> None:
@@ -97,7 +97,7 @@ class Learner:
         return self._counted()
 
     def save(self, folder: pathlib.Path, **tracked: Any) -> list[str]:
-        """Writes all that as a SavedModel, and returns the signatures."""
+        """Writes a SavedModel, and returns the names of its signatures."""
         import tensorflow as tf
 
         def specs(variables: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +135,9 @@ class Learner:
     def _learned(self, values: list[Tensor], inputs: Tensor) -> list[Tensor]:
         """The values after a step of learning, if all of them are finite.
 
-        Every layer checks its own step, but where a maximum leaves out NaN, or
-        sums end at the largest number, it may not see what is wrong, and nobody
-        checks the statistics of other layers.
+        Every layer checks its own step, but may miss an error if a maximum
+        ignores NaN or sums saturate at the largest number. The statistics of
+        other layers are not checked elsewhere.
         """
         _, others = self._call(values, inputs, training=True)
         names = _ids(self.model.non_trainable_variables)
@@ -204,7 +204,7 @@ def _ids(variables: Iterable[Any]) -> list[int]:
 
 
 def _named(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The items under names that arguments can have, each name once."""
+    """The items under unique names that are valid for arguments."""
     named: dict[str, Any] = {}
     for name, value in items:
         name = re.sub(r"\W", "_", name, flags=re.ASCII)

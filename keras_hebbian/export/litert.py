@@ -9,7 +9,7 @@ from keras_hebbian.export.learner import Learner
 
 
 class LiteRTLearner(Learner):
-    """A learner for LiteRT, of its built-in operations alone."""
+    """A learner for LiteRT that uses only its built-in operations."""
 
     backends = ("tensorflow",)
 
@@ -21,8 +21,9 @@ class LiteRTLearner(Learner):
     def checked(self, value: Tensor, spec: Any) -> Tensor:
         import tensorflow as tf
 
-        # The runtime lets a caller resize any argument. A sum of tensors of
-        # different shapes is an error, and no converter knows that this is 0.
+        # The runtime lets callers resize any argument. A sum of tensors of
+        # different shapes is an error, and converters cannot tell that this
+        # one is 0.
         count = next(iter(self.counters.values()))
         zero = tf.cast(tf.minimum(count, 0), spec.dtype)
         return tf.add_n([value, tf.fill(spec.shape, zero)])
@@ -43,7 +44,7 @@ class LiteRTLearner(Learner):
             needed = re.search(r"(?:TF Select|Custom) ops: .*", str(error))
             reason = needed[0] if needed else str(error).partition("\n")[0]
             raise ValueError(
-                "Expected layers that the built-in operations of LiteRT can "
-                f"express. Received: {self.model.name}, which needs {reason}"
+                "Expected layers that use only built-in operations of LiteRT. "
+                f"Received: {self.model.name}, which needs {reason}"
             ) from error
         path.write_bytes(content)

@@ -17,7 +17,7 @@ class SavedModelLearner(Learner):
     def start(self) -> list[Tensor]:
         import tensorflow as tf
 
-        # Wherever the folder is then, an asset knows its own path.
+        # An asset knows its own path, even if the folder was moved.
         home = tf.strings.regex_replace(
             self.asset.asset_path, r"assets[/\\][^/\\]*$", ""
         )
@@ -43,7 +43,7 @@ class SavedModelLearner(Learner):
             self._try(path)
 
     def _try(self, path: pathlib.Path) -> None:
-        """Refuses what JAX writes, but TensorFlow cannot read."""
+        """Rejects an export from JAX that TensorFlow cannot read."""
         import tensorflow as tf
 
         batch = tf.zeros(
@@ -56,8 +56,8 @@ class SavedModelLearner(Learner):
         except tf.errors.OpError as error:
             reason = re.search("error: .*", error.message)
             raise ValueError(
-                "Expected layers whose operations TensorFlow reads as JAX "
-                "writes them: save the model in a `.keras` file, load it on "
-                "the TensorFlow backend and export it there. "
+                "Expected layers whose operations TensorFlow can read from "
+                "JAX: save the model in a `.keras` file, load it on the "
+                "TensorFlow backend and export it there. "
                 f"Received: {reason[0] if reason else error.message}"
             ) from error
