@@ -192,7 +192,7 @@ class Convolution(keras.layers.Wrapper):
                 fits = max(_patches.border(size, kernel, stride)) < size
             if not fits:
                 raise ValueError(
-                    "Expected images at least as large as a patch with its border. "
+                    "Expected images at least as large as a patch and border. "
                     f"Received: input_shape={input_shape} for kernel_size="
                     f"{self.kernel_size} and padding={self.padding!r}"
                 )
