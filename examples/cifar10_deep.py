@@ -3,9 +3,10 @@
     python examples/cifar10_deep.py
 
 The network of "Hebbian deep learning without feedback": three blocks of batch
-normalization, `Convolution(SoftHebb)`, `Triangle` and pooling learn at once, in
-one epoch of batches of 10, without labels. The readout is linear and trained on
-frozen features, after one, two and three blocks, and on random filters.
+normalization, `Convolution(SoftHebb)`, `Triangle` and pooling learn together,
+in one epoch with batches of 10, without labels. The readout is linear and
+trained on frozen features, after one, two and three blocks, and on random
+filters.
 """
 
 import keras
@@ -28,7 +29,7 @@ REPORTED = {
 
 
 def blocks(width: int = 96) -> list[Block]:
-    """The blocks of the paper, with `width`, 4 and 16 times as many units."""
+    """The blocks of the paper, with 1, 4 and 16 times `width` units."""
     return [
         Block(width, 5, 1, 0.7, 0.08, MaxPooling2D(4, 2, "same")),
         Block(4 * width, 3, 1 / 0.65, 1.4, 0.005, MaxPooling2D(4, 2, "same")),

@@ -1,6 +1,6 @@
 """Convolutional networks of SoftHebb layers, and their readouts.
 
-What `cifar10_deep.py` and `mnist_deep.py` share.
+Shared by `cifar10_deep.py` and `mnist_deep.py`.
 """
 
 import math
@@ -53,7 +53,7 @@ class Block(NamedTuple):
 
 
 def learned(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
-    """A network whose layers all learned in one epoch, without labels."""
+    """A network whose layers all learned together in one epoch."""
     inputs = keras.Input(images.shape[1:])
     model = kh.HebbianSequential(
         [inputs, *(layer for block in blocks for layer in block.layers())]
@@ -64,7 +64,7 @@ def learned(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
 
 
 def random(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
-    """A network with the filters of its start.
+    """A network with its initial random filters.
 
     Only its batch normalizations learn from the images.
     """
@@ -80,7 +80,7 @@ def random(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
 
 
 def first_blocks(model: keras.Model, count: int) -> keras.Model:
-    """The first blocks of a network, with flat outputs of half precision."""
+    """The first blocks of a network, with flat outputs in half precision."""
     inputs = keras.Input(model.input_shape[1:])
     flat = layers.Flatten(dtype="float16")
     return keras.Sequential([inputs, *model.layers[: 4 * count], flat])
@@ -159,7 +159,7 @@ def compare(
     epochs: int,
     mirrored: bool = False,
 ) -> experiment.Rows:
-    """Each depth of a network that learned, and the network at random."""
+    """Each depth of a network that learned, and a network of random filters."""
     model = learned(blocks, train[0])
     depth = len(blocks)
     whole = first_blocks(model, depth)

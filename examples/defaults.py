@@ -1,4 +1,4 @@
-r"""Default arguments on many data sets, compared with k-means.
+r"""Default arguments on many datasets, compared with k-means.
 
     python examples/defaults.py --mnist mnist.npz --cifar cifar10.npz
 
@@ -41,7 +41,7 @@ def smaller(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def image_sets(mnist: str, cifar: str) -> Iterator[tuple[str, Data]]:
-    """Digits and CIFAR-10 as they are, and changed as other sets may be."""
+    """Digits and CIFAR-10, unchanged and modified as other sets may be."""
 
     def load(source: str, samples: int) -> Data:
         (x, y), (x_test, y_test) = kh.datasets.load_data(source)
@@ -66,7 +66,7 @@ def image_sets(mnist: str, cifar: str) -> Iterator[tuple[str, Data]]:
 
 
 def patches(size: int = 8, count: int = 5000) -> Data:
-    """Patches of the two photographs of scikit-learn, labelled by which."""
+    """Patches of scikit-learn's two photographs, labelled by photograph."""
     rng = np.random.default_rng(0)
     found, labels = [], []
     for label, photo in enumerate(datasets.load_sample_images().images):

@@ -4,8 +4,8 @@
     python examples/docs_pictures.py --only delta       # one of them
 
 25 units learn the 8 x 8 digits of scikit-learn. Each picture changes one
-argument and leaves the others at their defaults. Above each panel: the value;
-below it, the units that never win and the norms, the activity, or the
+argument and leaves the others at their defaults. Above each panel is the value;
+below it are the units that never win and the norms, the activity, or the
 quantization and topographic errors of a map.
 """
 
@@ -151,7 +151,7 @@ def prepared(images: np.ndarray) -> np.ndarray:
 
 
 def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
-    """What a panel says of its units."""
+    """The measures below a panel."""
     layer = model.layers[0]
     if isinstance(layer, kh.HebbianPCA):
         share = float(layer.report()["explained_variance"])
@@ -215,7 +215,7 @@ def picture(
     data: tuple[np.ndarray, np.ndarray],
     epochs: int,
 ) -> dict[str, tuple[np.ndarray, str]]:
-    """What the units of each panel learned, and its measures."""
+    """The learned weights and the measures of each panel."""
     drawn = {}
     for title, changed in panels.items():
         keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Units that go on learning without labels while the images drift.
+"""Units that keep learning without labels while the images drift.
 
     KERAS_BACKEND=tensorflow python examples/drift.py
 
@@ -10,15 +10,16 @@ written with a pen that grows by up to four pixels. In each stage 30 batches of
 constant rate, in an exported LiteRT file.
 
 A column is the accuracy on all test images at that stage. Where the images
-turn, the stage is the angle in degrees. From stage 60 the drift also takes two
-other ways: it stops for 30 stages ("60, held"), or it reverses ("back at").
+turn, the stage is the angle in degrees. From stage 60 there are two other
+courses: the drift stops for 30 stages ("60, held"), or reverses ("back at").
 
 For comparison the same units and a network trained by backpropagation are
 frozen, and the centres of scikit-learn's `MiniBatchKMeans`, labelled like the
-units, learn on by `partial_fit`. Two rows get the labels of all training images
-again at each measured stage: the units that learned on are labelled anew, and
-the network is trained on. All images are scaled to unit norm, except for the
-network. The arguments were chosen on the last 6,000 training images.
+units, keep learning by `partial_fit`. Two rows use the labels of all training
+images again at each measured stage: the units that kept learning are
+relabelled, and the network is trained further. All images are scaled to unit
+norm, except for the network. The arguments were chosen on the last 6,000
+training images.
 """
 
 import copy
@@ -83,7 +84,7 @@ def flat(images: np.ndarray) -> np.ndarray:
 
 
 class Learner(Protocol):
-    """What learns from flat images without labels, and classifies them."""
+    """Base of learners that need no labels and classify flat images."""
 
     def learn(self, batch: np.ndarray) -> None: ...
 
@@ -110,7 +111,7 @@ class OnDevice:
         self._learn(inputs=batch)
 
     def infer(self, images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """The outputs for each batch, of which the last is filled up."""
+        """The outputs for each batch, the last of which is padded."""
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
             count = len(batch)
@@ -123,7 +124,7 @@ class OnDevice:
         return np.concatenate(scores).argmax(axis=-1)
 
     def drives(self, images: np.ndarray) -> np.ndarray:
-        """What the units compete by."""
+        """The quantity the units compete by."""
         return np.concatenate([each["units"] for each in self.infer(images)])
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
@@ -131,7 +132,7 @@ class OnDevice:
 
 
 class Centres:
-    """K-means centres that learn on by `partial_fit`."""
+    """K-means centres that keep learning by `partial_fit`."""
 
     def __init__(self, units: int, train: experiment.Split) -> None:
         images, labels = normalize(flat(train[0])), train[1]
@@ -162,7 +163,7 @@ def voted(classifier: kh.WinnerClassifier, drives: np.ndarray) -> np.ndarray:
 def export_units(
     path: pathlib.Path, train: experiment.Split, units: int, epochs: int
 ) -> None:
-    """Units learn from flat images, get their classes, and go to a file."""
+    """Trains units on flat images, labels them and exports them to a file."""
     images, labels = train
     inputs = keras.Input(images.shape[1:])
     layer = kh.HebbianCompetitive(units, learning_rate=0.04, name="units")
@@ -249,7 +250,7 @@ def frozen(
     drift: Drift,
     test: experiment.Split,
 ) -> Accuracies:
-    """Accuracies of what no longer learns."""
+    """Accuracies of a frozen classifier."""
     return {f"{s}": measure(classify, drift, s, test) for s in MEASURED}
 
 
@@ -260,7 +261,7 @@ def labelled_again(
     train: experiment.Split,
     test: experiment.Split,
 ) -> Accuracies:
-    """Accuracies of units that learned on, with the votes of each stage."""
+    """Accuracies of units that kept learning, with the votes of each stage."""
     accuracies = {}
     start = device.get_weights()
     for stage, each in weights.items():

@@ -25,7 +25,7 @@ QUICK = "These figures of a short run (--quick) are not the results."
 Split = tuple[np.ndarray, np.ndarray]
 # An accuracy, or several by the names of their columns.
 Measured = float | dict[str, float]
-# Name of each model, what was measured, and what is drawn of it.
+# Name of each model, its measurements, and the values to draw.
 Rows = Iterator[tuple[str, Measured, Any]]
 # Takes train and test images and whether to be quick.
 Experiment = Callable[[Split, Split, bool], Rows]
@@ -70,7 +70,7 @@ def curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
 
 
 def weights(kernels: dict[str, np.ndarray]) -> Figure:
-    """What the units of the first row learned"""
+    """Learned weights of the first row"""
     return kh.plotting.plot_weights(next(iter(kernels.values())))
 
 
@@ -86,8 +86,8 @@ def parser_of(
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a short run, to see that it works. Its figures are not the "
-        "results; by default it writes none of them to a file",
+        help="a short run to check that it works. Its figures are not the "
+        "results, and by default are not written to a file",
     )
     parser.add_argument(
         "--write",
@@ -134,8 +134,8 @@ def main(
     Args:
         experiment: What to run.
         description: Docstring of the script.
-        data: Default data set.
-        reported: Accuracies found elsewhere, by where they come from.
+        data: Default dataset.
+        reported: Published accuracies, by source.
         draw: Draws what the experiment yielded last under each name, if
             anything. Its docstring is the caption.
         arguments: Command line. Defaults to `sys.argv`.
@@ -268,7 +268,7 @@ def fit(
 ) -> dict[str, list[float]]:
     """Trains with Adam, whose rate falls to 0; the curves of the training.
 
-    The test images, if given, are followed, and nothing is chosen by them.
+    The test images, if given, are only evaluated; nothing is chosen by them.
     """
     steps = epochs * math.ceil(len(train[0]) / batch_size)
     on_torch = keras.backend.backend() == "torch"  # which runs single steps
@@ -308,7 +308,7 @@ def read_out(
 ) -> tuple[float, dict[str, list[float]]]:
     """Accuracy and curves of ten outputs on top of frozen features.
 
-    Nothing moves below the outputs: once through it is enough for all epochs.
+    The layers below are frozen, so their outputs are computed only once.
     """
     inputs = keras.Input(features.output_shape[1:])
     outputs = keras.Sequential([inputs, ten_outputs(activation)])

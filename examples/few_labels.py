@@ -2,14 +2,14 @@
 
     python examples/few_labels.py
 
-All training images are there, but only some have a label: 1, 5 or 10 of each
-class, 1, 5 or 10 % of the images, or all. Features are learned once from all
-images, without labels, and for each number of labels a logistic regression
-reads them out. Baselines are the same readout of the pixels, of principal
+All training images are available, but only some have a label: 1, 5 or 10 of
+each class, 1, 5 or 10 % of the images, or all. Features are learned once from
+all images, without labels, and for each number of labels a logistic regression
+is trained on them. Baselines are the same readout of the pixels, of principal
 components and of random units, and networks of the same size trained by
 backpropagation on the labelled images alone. Each seed draws other labels.
 
-Before the readout all features are centred and brought to a mean squared norm
+Before the readout all features are centred and scaled to a mean squared norm
 of 1, by the mean and the norms of all training images. Its arguments are the
 same for all features and all numbers of labels. They, the powers of `Triangle`
 and the rate of the convolution trained by backpropagation were chosen among two
@@ -81,7 +81,7 @@ def read_out(
 def features(layers: list[keras.Layer], images: Rows, epochs: int) -> Rows:
     """Outputs of layers that learned from the training images.
 
-    With 0 epochs they stay as they start.
+    With 0 epochs they keep their initial weights.
     """
     inputs = keras.Input(images[0].shape[1:])
     model = kh.HebbianSequential([inputs, *layers, keras.layers.Flatten()])
@@ -148,8 +148,8 @@ def backpropagation(
 ) -> dict[str, float]:
     """Test accuracy of a network for each number of labels, from scratch.
 
-    It sees `passes * images` images, if need be the same ones again, and more
-    if more are labelled.
+    It sees `passes * images` images, repeated if necessary, and more if more
+    are labelled.
     """
     first = keras.Sequential([keras.Input(train[0].shape[1:]), *layers])
     accuracies = {}

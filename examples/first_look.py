@@ -5,8 +5,8 @@
 `HebbianCompetitive` and `SoftHebb`, wrapped in `Convolution`, learn patches of
 the photographs that come with scikit-learn: no download, less than a minute on
 two cores. The photographs are filtered as by the eye: each pixel minus its
-surround, and colours that are not correlated. Prints measures of learning and
-draws the filters of both rules as colour tiles.
+surround, with decorrelated colours. Prints measures of learning and draws the
+filters of both rules as colour tiles.
 """
 
 import argparse

@@ -9,7 +9,7 @@ learn from the same images, prepared by a square root and a partial
 normalization.
 
 The rates were chosen on the test images, partly with the same seeds, so the
-figures are a little too high. The search showed, in the order of importance:
+figures are slightly too high. The search showed, in order of importance:
 the norms of the images must be nearly equal; the thresholds must be faster than
 the kernel by a factor of 100 or more; the sparsity should lie a little below
 `1 / units`.

@@ -5,7 +5,7 @@
 A batch multiplies a weight by `1 + learning_rate * sum_b e' o`, clipped to
 `LateralInhibitionSparse.GROWTH`. The 100 units of `lateral_inhibition.py`, 40
 epochs, with several bounds. Without bounds the first batches, in which all
-units are active, kill all weights. The exact bounds hardly matter.
+units are active, set all weights to 0. The exact bounds hardly matter.
 """
 
 import numpy as np

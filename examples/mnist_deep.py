@@ -3,7 +3,7 @@
     python examples/mnist_deep.py
 
 Two blocks of batch normalization, `Convolution(SoftHebb)`, `Triangle` and
-pooling learn at once, in one epoch of batches of 10, without labels. Their
+pooling learn together, in one epoch with batches of 10, without labels. Their
 arguments are those of the paper for CIFAR-10; the paper does not give those for
 MNIST. The readout is linear and trained on frozen features, after one and two
 blocks, and on random filters.

@@ -3,8 +3,8 @@
     python examples/mnist_readout.py
 
 The readout of Krotov and Hopfield: c = tanh(S h), h = max(currents, 0)^4.5,
-targets of 1 and -1, loss |c - t|^6. The currents of an image are brought to a
-root mean square of 1, and the units are frozen while the readout trains.
+targets of 1 and -1, loss |c - t|^6. The currents of an image are scaled to a
+root mean square of 1, and the units are frozen while the readout is trained.
 Baselines are random units with the same readout, and a hidden layer of the same
 size trained by backpropagation.
 """
@@ -21,7 +21,7 @@ REPORTED = {
 
 
 def powers() -> list[keras.Layer]:
-    """What stands between the units and the readout."""
+    """The layers between the units and the readout."""
     return [
         keras.layers.RMSNormalization(trainable=False),
         kh.RectifiedPower(4.5),
@@ -29,7 +29,7 @@ def powers() -> list[keras.Layer]:
 
 
 def features(units: kh.HebbianCompetitive) -> keras.Sequential:
-    """What the readout sees of frozen units."""
+    """The features of frozen units for the readout."""
     units.trainable = False
     inputs = keras.Input((units.kernel.shape[0],))
     return keras.Sequential([inputs, units, *powers()])

@@ -3,9 +3,9 @@
     python examples/quickstart.py
 
 The units compete for scanned digits that come with scikit-learn, get the class
-that each of them wins most often, and are compared with k-means. Writes
-pictures of the weights, how they were learned as an animation, and the
-classifier, which it loads again. Takes less than a minute.
+that each of them wins most often, and are compared with k-means. Writes images
+of the weights, an animation of their learning, and the classifier, which it
+loads again. Takes less than a minute.
 """
 
 import argparse

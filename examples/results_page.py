@@ -3,8 +3,8 @@
     python examples/results_page.py             # prints them
     python examples/results_page.py --write     # replaces those in docs/
 
-The figures are those that the experiments and benchmarks left in
-docs/results/, the words their docstrings. Takes a few seconds.
+The figures are those that the experiments and benchmarks wrote to
+docs/results/, and the text is from their docstrings. Takes a few seconds.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def section(runs: list[dict], table: str, figure: str = "") -> str:
 
 
 def origin(run: dict) -> str:
-    """Where, when and with what a run was."""
+    """The seeds, machine, versions and date of a run."""
     seeds = ", ".join(map(str, run["seeds"]))
     versions = ", ".join(
         f"{name} {version}" for name, version in run["versions"].items()
@@ -213,7 +213,7 @@ def ratio(figure: dict, kind: str, other: dict | None = None) -> float:
 
 
 def speedups(figures: list[dict], by: str, *cases: str) -> list[float]:
-    """How many times faster than NumPy the cases that start so are."""
+    """Speedups over NumPy of the cases with these prefixes."""
     return [
         ratio(figure, "float64")
         for figure in figures
@@ -228,7 +228,7 @@ def span(values: list[float]) -> str:
 
 
 def of_backends(figures: list[dict], *cases: str) -> str:
-    """How many times faster than NumPy each backend is."""
+    """Speedup over NumPy of each backend."""
     return ", ".join(
         f"{span(speedups(figures, by, *cases))} on {label}"
         for by, label in throughput.BACKENDS.items()
@@ -236,7 +236,7 @@ def of_backends(figures: list[dict], *cases: str) -> str:
 
 
 def lines_of(figures: list[dict]) -> str:
-    """What the chart and the table say, in five lines."""
+    """A summary of the chart and the table, in five lines."""
     found = {(figure["case"], figure["by"]): figure for figure in figures}
     product = [
         1 / ratio(found[case, "jax"], "product")
@@ -296,7 +296,7 @@ def chart(figures: list[dict]) -> Figure:
 
 
 def benchmarks() -> str:
-    """The page of throughput, the parts of a step, and what else costs time."""
+    """The page of throughput, the parts of a step, and other costs."""
     run = read(throughput.OUTPUT)
     start = SPEED.format(
         cores=run["cpu_cores"], chart=CHART, lines=lines_of(run["figures"])

@@ -1,4 +1,4 @@
-"""Every rule of the package, and what it is to be compared with.
+"""Every rule of the package, compared with baselines.
 
     python examples/rules.py --mnist mnist.npz --cifar cifar10.npz
 
@@ -9,7 +9,7 @@ backpropagation. Each row has the test accuracy of the winners, which vote for
 the class that they win most often on the training images, and of a logistic
 regression on the features with all labels, 10 % and 1 % of them. The sparsity
 is that of Treves and Rolls: 0 if all features of an image are equally strong,
-1 if there is only one. Dead units win on no training image. Seconds are those
+1 if there is only one. Dead units win no training image. Seconds are those
 of learning and of computing the features; for backpropagation, of learning
 with all labels.
 
@@ -18,11 +18,11 @@ readout of 10 % of the labels on the last tenth of the training images is
 chosen, with the first seed, for each number of units. There are no more
 components than inputs.
 
-The figures are written after every row, and a run goes on where it stopped.
+The figures are written after every row, and a run continues where it stopped.
 `--only` and `--settings` run a part of the rows.
 
-A rule of your own joins with one line: `RULES` maps names to functions that
-make layers, the first of which learns.
+Add your own rule with one line: `RULES` maps names to functions that make
+layers, the first of which learns.
 """
 
 import argparse
@@ -152,8 +152,8 @@ def _with(layer: kh.KernelLayer, kernel: np.ndarray) -> kh.KernelLayer:
     return layer
 
 
-# Makes the layers of a number of units: the first learns, the others turn what
-# it says into features. Add your own.
+# Makes the layers for a number of units: the first learns, the others turn its
+# outputs into features. Add your own.
 RULES: dict[str, Callable[..., Layers]] = {
     "HebbianCompetitive": competing,
     "SoftHebb": soft,

@@ -1,4 +1,4 @@
-"""Serves a classifier that learns from what it is sent, and remembers it.
+"""Serves a classifier that learns from its inputs and keeps what it learned.
 
     python examples/serve.py          # until it is interrupted
     python examples/serve.py --ask    # asks itself, and ends
@@ -14,7 +14,7 @@ TensorFlow alone:
 
 The server saves what it has learned after every few batches, on `/save`, and
 when it is terminated. If it is killed, it loses at most the batches since then;
-started again in the same folder, it goes on from there. It listens on this
+started again in the same folder, it continues from there. It listens on this
 machine alone. Before others may reach it, put a reverse proxy in front of it,
 such as nginx, that encrypts, authenticates and limits the number of requests:
 whoever can send to `/learn` changes what the model knows.
