@@ -3,8 +3,8 @@
     python tests/interrupted.py FOLDER EPOCH|whole [LAYER]
 
 With the number of a layer it trains layer by layer, and dies while that layer
-learns, or after its last epoch. With `whole` it lives: ends the training, does
-it all once more without any interruption, and writes the weights of both.
+learns, or after its last epoch. With `whole` it finishes the training run,
+repeats it without any interruption, and writes the weights of both.
 """
 
 import functools

@@ -78,7 +78,7 @@ def first(learner, folder, batches):
 
 
 def withstand(learner, batch, weights):
-    """What a layer cannot use changes nothing, and is counted."""
+    """Batches that a layer cannot use change nothing, and are counted."""
     for count, value in enumerate((np.nan, np.inf, -np.inf), start=1):
         bad = batch.copy()
         bad[1].flat[1] = value

@@ -23,7 +23,7 @@ def resident() -> int:
 
 
 def growth() -> int:
-    """Bytes that the process grows by in so many steps after the warm-up."""
+    """Growth of the process in bytes over some steps after the warm-up."""
     layers = [kh.LateralInhibitionSparse(3), kh.HebbianCompetitive(3)]
     model = kh.HebbianSequential([keras.Input((4,)), *layers])
     model.compile()

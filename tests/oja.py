@@ -1,4 +1,4 @@
-"""A rule of one's own, as the guide writes it."""
+"""A custom rule, as in the guide."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Bad days: whatever comes in, the state stays finite and the user is told."""
+"""Bad inputs: the state stays finite, and the user is informed."""
 
 import pathlib
 import subprocess
@@ -194,7 +194,7 @@ SCALES = [0.0, 1.0, -1.0, 255.0, 1e-30, 1e30, np.nan, np.inf]
 
 @st.composite
 def constructor_arguments(draw, public):
-    """Arguments of which up to two are anything at all."""
+    """Arguments, up to two of which are arbitrary."""
     names = list(arguments(public))
     spoiled = draw(
         st.sets(st.sampled_from(names), max_size=2) if names else st.just(())
@@ -207,7 +207,7 @@ def constructor_arguments(draw, public):
 
 @st.composite
 def inputs_for(draw, public):
-    """Arrays, every second of which is as it should be."""
+    """Arrays, half of which are valid."""
     rng = np.random.default_rng(draw(st.integers(0, 3)))
     if draw(st.booleans()):
         shape = (5, 6, 6, 3) if public is kh.Convolution else (5, 3)
@@ -270,7 +270,7 @@ KERAS_CHECKS = {
     "activation", "dtype", "kernel_constraint", "kernel_initializer", "layers",
     "name", "reduction", "seed", "trainable",
 }  # fmt: skip
-"""Arguments that go to Keras as they are, with whatever it says to them."""
+"""Arguments that are passed on to Keras, which checks them itself."""
 
 
 def is_a_refusal(error, spoiled):
@@ -283,7 +283,7 @@ def is_a_refusal(error, spoiled):
     )
 
 
-# Of a model that only Keras could refuse, and of files that nobody asked for.
+# Only Keras could reject arguments of the model; the callback writes files.
 NOT_USED = (kh.HebbianModel, kh.WeightVisualization)
 
 
@@ -323,7 +323,7 @@ def test_anything_is_either_right_or_refused(public):
 
 def test_thousands_of_steps_of_fit_keep_the_memory():
     if not pathlib.Path("/proc/self/statm").exists():
-        pytest.skip("this system does not tell of its memory so")
+        pytest.skip("this system has no /proc/self/statm")
     script = pathlib.Path(__file__).with_name("memory.py")
     printed = subprocess.run(
         [sys.executable, script], stdout=subprocess.PIPE, text=True, check=True

@@ -1,4 +1,4 @@
-"""What every public class keeps to; a new one is covered by existing."""
+"""Contracts of every public class; new classes are covered automatically."""
 
 import inspect
 import re
@@ -47,7 +47,7 @@ def input_of(public):
 
 
 def learner(layer):
-    """What has the state: the layer itself, or the one that it wraps."""
+    """The layer with the state: the layer itself, or the one that it wraps."""
     return layer.layer if isinstance(layer, kh.Convolution) else layer
 
 
@@ -76,7 +76,7 @@ def test_the_docstring_documents_the_signature(public):
 
 
 def documented_defaults(public):
-    """What the docstring says about defaults, as code, by argument."""
+    """The defaults in the docstring, as code, by argument."""
     _, _, section = inspect.getdoc(public).partition("\nArgs:\n")
     section = re.split(r"\n(?=\S)", section)[0]
     for part in re.split(r"^    (?=\w)", section, flags=re.MULTILINE)[1:]:

@@ -12,7 +12,7 @@ from keras import ops
 import keras_hebbian as kh
 from public_classes import UNITS, found_layers, inputs_of, ready
 
-# What runtimes and converters start may fork a process.
+# Runtimes and converters may fork a process.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
 BACKEND = keras.backend.backend()
 IMAGES = np.random.default_rng(1).random((9, UNITS), dtype="float32")

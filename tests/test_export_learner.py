@@ -14,7 +14,7 @@ from keras import ops
 import keras_hebbian as kh
 from public_classes import UNITS, found, inputs_of, ready
 
-# What runtimes and converters start may fork a process.
+# Runtimes and converters may fork a process.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
 BACKEND = keras.backend.backend()
 FORMATS = {
@@ -107,7 +107,7 @@ def export(*args, **kwargs):
 
 
 def weights_of(model):
-    """As a learner names them."""
+    """The weights, under the names that a learner uses."""
     return {
         "_".join(weight.path.split("/")[-2:]): ops.convert_to_numpy(weight)
         for weight in model.variables

@@ -1,6 +1,6 @@
-"""What this package takes from Keras beyond its documented interface.
+"""What this package uses of Keras beyond its documented interface.
 
-Each test says in words what no longer holds, and where it is used.
+If a test fails, its message says what no longer holds, and where it is used.
 """
 
 import inspect
@@ -23,7 +23,7 @@ def model_with(**arguments):
 
 
 class Wrapped(keras.layers.Layer):
-    """A local layer inside a layer that is no model."""
+    """A local layer inside a layer that is not a model."""
 
     def __init__(self):
         super().__init__()

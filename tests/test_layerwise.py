@@ -9,7 +9,7 @@ EPOCHS = [2, 3]
 
 
 def make_model():
-    """Two local layers, with what learns or draws between them."""
+    """Two local layers, with layers that learn or draw between them."""
     keras.utils.set_random_seed(3)
     return kh.HebbianSequential(
         [
@@ -146,7 +146,7 @@ def test_a_model_without_shape_is_built_by_an_array(digits):
 
 
 class Stops(keras.callbacks.Callback):
-    """Ends the first layer after an epoch, and breaks off the second."""
+    """Stops the first layer after an epoch, and interrupts the second."""
 
     def __init__(self, layer):
         super().__init__()

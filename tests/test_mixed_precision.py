@@ -1,4 +1,4 @@
-"""Under a mixed policy no small step is lost, and as much is learned."""
+"""Under a mixed policy no small step is lost, and learning is as good."""
 
 import keras
 import numpy as np

@@ -83,7 +83,7 @@ def test_every_kind_of_data_gives_the_same_fit(digits, source, eagerly):
         plain(digits[start : start + 20], training=True)
 
     model.compile(run_eagerly=eagerly)
-    # Keras itself warns of `shuffle=True`, its default, with some of these.
+    # Keras itself warns about `shuffle=True`, its default, with some of these.
     history = model.fit(
         **source(digits[:100]), shuffle=False, verbose=0
     ).history

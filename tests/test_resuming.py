@@ -1,4 +1,4 @@
-"""A training killed at any epoch and resumed ends as if it never had been."""
+"""A training run killed at any epoch and resumed ends as if uninterrupted."""
 
 import os
 import pathlib
@@ -23,7 +23,7 @@ def start(*arguments):
 
 
 def check(folder, kills, *layer):
-    """The last process ends the training that each of the others began."""
+    """The last process finishes the training run that the others began."""
     for kill in kills:
         killed = start(folder, *kill)
         assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -1,4 +1,4 @@
-"""The server of the examples: it learns, refuses, and survives its death."""
+"""The example server learns, rejects bad requests, and recovers if killed."""
 
 import contextlib
 import http.client

@@ -1,4 +1,4 @@
-"""What a learning step of convolutional layers costs.
+"""The cost of a learning step of convolutional layers.
 
     KERAS_BACKEND=jax python tests/benchmarks/convolution.py
 

@@ -1,4 +1,4 @@
-"""What a step of learning costs after export, and what an export weighs.
+"""The cost of a learning step after export, and the size of an export.
 
     KERAS_BACKEND=tensorflow python tests/benchmarks/export.py
 

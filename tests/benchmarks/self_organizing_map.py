@@ -2,12 +2,12 @@
 
     KERAS_BACKEND=jax python tests/benchmarks/self_organizing_map.py
 
-A map of 20 x 20 units on MNIST, in batches of 100 on our side and one sample at
-a time in MiniSom, both with a radius of 10 that decays. They learn in turns:
-MiniSom from 1000 samples, then a `fit` of as many as take about the same time.
-The ratios of samples per second are those of neighbouring turns, their
-quartiles over all turns. Then both learn from 10,000 images, MiniSom from as
-many samples as in ten epochs, this layer in at most a tenth of that time, and
+A map of 20 x 20 units on MNIST, in batches of 100 here and one sample at a time
+in MiniSom, both with a radius of 10 that decays. They learn in turns: MiniSom
+from 1000 samples, then `fit` from the number of samples that takes about the
+same time. The ratios of samples per second are those of neighbouring turns,
+with their quartiles over all turns. Then both learn from 10,000 images, MiniSom
+from the samples of ten epochs, this layer in at most a tenth of that time, and
 the errors on these images are compared.
 """
 
@@ -74,7 +74,7 @@ def train(som: MiniSom, images: np.ndarray, samples: int) -> float:
 
 
 def ratios(images: np.ndarray, turns: int, samples: int) -> np.ndarray:
-    """How many times more samples per second we learn from, in each turn."""
+    """The ratio of samples per second, this layer to MiniSom, in each turn."""
     model, som = make_model(images.shape[1]), make_minisom(images)
     fit(model, images, 1)  # compiles
     found = []
@@ -87,7 +87,7 @@ def ratios(images: np.ndarray, turns: int, samples: int) -> np.ndarray:
 
 
 def errors(images: np.ndarray, epochs: int) -> None:
-    """Prints what both reach, we in a tenth of the time."""
+    """Prints the errors of both, of this layer after a tenth of the time."""
     som = make_minisom(images)
     theirs = train(som, images, epochs * len(images))
     keras.utils.set_random_seed(0)

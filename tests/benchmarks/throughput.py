@@ -9,7 +9,7 @@ the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
 must do. With `--tuned`, ten or a hundred steps run per execution, where the
 backend has it, and XLA compiles sparse units on TensorFlow, too; with
-`--default`, `compile()` is told nothing. Without either both are measured.
+`--default`, `compile()` gets no arguments. Without either both are measured.
 Peers that are installed run alongside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
 torch. Medians of five turns, with the slowest and the fastest. Memory is the

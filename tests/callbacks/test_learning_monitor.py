@@ -23,7 +23,7 @@ def model_with(*layers, kind=kh.HebbianSequential, **arguments):
 
 
 def identity(units=9, **arguments):
-    """Units that each hear one input, and learn nothing."""
+    """Units that each respond to one input, and do not learn."""
     layer = kh.HebbianCompetitive(
         units, learning_rate=0.0, kernel_initializer="identity", **arguments
     )

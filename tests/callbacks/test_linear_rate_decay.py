@@ -147,7 +147,7 @@ def test_loaded_weights_bring_the_rate_that_the_decay_starts_from(tmp_path):
 
 
 class Annealed(kh.HebbianCompetitive):
-    """Units with a number that is no step size."""
+    """Units with a number that is not a step size."""
 
     temperature = kh.Rate(decays=False)
 

@@ -194,7 +194,7 @@ def test_learns_as_the_layer_does_from_patches(kind, how):
 
 
 class Kept(kh.HebbianCompetitive):
-    """Keeps what it learns from."""
+    """Keeps the samples that it learns from."""
 
     def learn(self, inputs, response, state, rates):
         self.kept = numpy_of(inputs)

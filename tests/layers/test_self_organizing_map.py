@@ -55,7 +55,7 @@ def learned(inputs, shape=(3, 4), **arguments):
     return layer, before
 
 
-# Wider bubbles make units alike but for rounding, and any of them may win.
+# Wider bubbles make units equal up to rounding, and any of them may win.
 KINDS = [
     ((5, 6), "rectangular", "gaussian", 2.5),
     ((6, 5), "rectangular", "bubble", 2),
