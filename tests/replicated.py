@@ -141,7 +141,7 @@ def rank_on_torch(rank, folder, replicas, kinds):
             batch = images(kind)[BATCH * step : BATCH * (step + 1)]
             layer(np.array_split(batch, replicas)[rank], training=True)
         np.save(f"{folder}/{kind}{rank}.npy", flat(layer.get_weights()))
-    torch.distributed.barrier()  # nobody leaves while others still talk
+    torch.distributed.barrier()  # none exits while others communicate
     torch.distributed.destroy_process_group()
 
 

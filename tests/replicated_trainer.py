@@ -96,7 +96,7 @@ def worker_on_torch():
         steps = {"steps_per_epoch": len(parts), "shuffle": False}
         model.fit(((part,) for part in parts), **steps, verbose=0)
         weights += model.get_weights() + train_readout(kind, parts, WORKERS)
-    torch.distributed.barrier()  # nobody leaves while others still talk
+    torch.distributed.barrier()  # none exits while others communicate
     torch.distributed.destroy_process_group()
     return flat(weights)
 

@@ -192,9 +192,10 @@ class Convolution(keras.layers.Wrapper):
                 fits = max(_patches.border(size, kernel, stride)) < size
             if not fits:
                 raise ValueError(
-                    "Expected images at least as large as a patch and border. "
-                    f"Received: input_shape={input_shape} for kernel_size="
-                    f"{self.kernel_size} and padding={self.padding!r}"
+                    "Expected images at least as large as a patch and its "
+                    f"border. Received: input_shape={input_shape} for "
+                    f"kernel_size={self.kernel_size} and "
+                    f"padding={self.padding!r}"
                 )
         counts = self.compute_output_shape(input_shape)[1:-1]
         if None in counts or self.positions is None:
