@@ -145,7 +145,9 @@ def reflect(images: Tensor, borders: Sequence[tuple[int, int]]) -> Tensor:
     return ops.pad(images, [(0, 0), *borders, (0, 0)], mode="reflect")
 
 
-def choose(first: Tensor, one: Callable, other: Callable) -> Any:
+def choose(
+    first: Tensor, one: Callable[[], Any], other: Callable[[], Any]
+) -> Any:
     """The result of `one` if `first` is true, else of `other`.
 
     Both must be cheap, with the same structure, shapes and dtypes.
@@ -160,7 +162,9 @@ def choose(first: Tensor, one: Callable, other: Callable) -> Any:
     return ops.cond(first, one, other)
 
 
-def branch(first: Tensor, one: Callable, other: Callable) -> Any:
+def branch(
+    first: Tensor, one: Callable[[], Any], other: Callable[[], Any]
+) -> Any:
     """As `choose`, but computes only the result that is returned.
 
     A scalar whose value is known needs no branch of the backend, which JAX
@@ -213,7 +217,7 @@ def row_batches(array: np.ndarray, size: int, shuffle: bool) -> Any:
     return batches.with_options(options)
 
 
-def jax_execution(step: Callable, steps: int) -> Callable:
+def jax_execution(step: Callable[..., Any], steps: int) -> Callable[..., Any]:
     """Compiles training steps, which Keras calls one by one, as one program.
 
     Returns:
@@ -244,7 +248,7 @@ def jax_execution(step: Callable, steps: int) -> Callable:
     def shapes(batch: Any) -> tuple[tuple[int, ...], ...]:
         return tuple(values.shape for values in jax.tree.leaves(batch))
 
-    def execution(state: Any, iterator: Iterator) -> tuple[Any, Any]:
+    def execution(state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
         batches = list(itertools.islice(iterator, steps))
         if not batches:
             raise StopIteration

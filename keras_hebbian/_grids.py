@@ -14,7 +14,7 @@ from keras_hebbian._arguments import Tensor, check_choice, check_integer
 TOPOLOGIES = ("rectangular", "hexagonal")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class Grid:
     """The units of a map, in a row or in rows and columns.
 
@@ -33,13 +33,19 @@ class Grid:
     """
 
     shape: tuple[int, ...]
-    topology: str = "rectangular"
-    toroidal: bool = False
+    topology: str
+    toroidal: bool
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", _check_shape(self.shape))
-        object.__setattr__(self, "toroidal", bool(self.toroidal))
-        check_choice("topology", self.topology, TOPOLOGIES)
+    def __init__(
+        self,
+        shape: int | tuple[int, ...],
+        topology: str = "rectangular",
+        toroidal: bool = False,
+    ) -> None:
+        check_choice("topology", topology, TOPOLOGIES)
+        object.__setattr__(self, "shape", _check_shape(shape))
+        object.__setattr__(self, "topology", topology)
+        object.__setattr__(self, "toroidal", bool(toroidal))
         if self.topology == "hexagonal" and (
             len(self.shape) < 2 or (self.toroidal and self.shape[1] % 2)
         ):

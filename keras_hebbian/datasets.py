@@ -14,7 +14,7 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _KERAS = ("mnist", "fashion_mnist", "cifar10")
 
 
-def load_data(source: str | os.PathLike) -> tuple[Split, Split]:
+def load_data(source: str | os.PathLike[str]) -> tuple[Split, Split]:
     """Loads labelled images, ready for a local layer.
 
     Example:
@@ -111,7 +111,7 @@ def _load_mat(path: pathlib.Path) -> dict[str, np.ndarray]:
     from scipy.io import loadmat
 
     expected = "a .mat file with the matrices train0..train9 and test0..test9"
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     try:
         file = loadmat(path)
         for split in ("train", "test"):

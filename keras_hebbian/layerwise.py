@@ -107,7 +107,8 @@ def fit_layerwise(
         model.build((None, *x.shape[1:]))
     stages = list(_stages(model.layers))
     counts = _each(epochs, len(stages))
-    histories, backups, done = [], [], 0
+    histories, done = [], 0
+    backups: list[keras.callbacks.Callback] = []
     for count, (start, stop) in zip(counts, stages, strict=True):
         below = model.layers[done:start]
         if is_array and below:

@@ -4,7 +4,8 @@ import functools
 import inspect
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -23,7 +24,9 @@ def _functional_class() -> type:
     return type(keras.Model(inputs, outputs, name="functional"))
 
 
-_Functional = _functional_class()
+_Functional: Any = _functional_class()
+_Mixin: Any = object  # of Keras's models, whose attributes it uses
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
 
@@ -73,17 +76,25 @@ def _needs_batches(callback: Any) -> bool:
     )
 
 
-class _LocalTraining:
+def _as_in(method: Any) -> Callable[[_Method], _Method]:
+    """`functools.wraps`, whose result type checkers take for no method."""
+    wraps: Any = functools.wraps(method)
+    return wraps
+
+
+class _LocalTraining(_Mixin):
     """The training step of the models below.
 
     Compiled without a loss, a step is one forward pass in which the local
     layers learn: no tape, no optimizer. With a loss it is Keras's own step.
     """
 
+    train_function: Any  # Keras sets it, and the next
+    steps_per_execution: int
     _learning: list[bool] | None = None  # which layers, in the compiled step
     _steps_are_given = True  # whether `compile` got `steps_per_execution`
 
-    @functools.wraps(keras.Model.compile)
+    @_as_in(keras.Model.compile)
     def compile(self, *args: Any, **kwargs: Any) -> None:
         compile = super().compile
         given = inspect.signature(compile).bind(*args, **kwargs).arguments
@@ -105,7 +116,7 @@ class _LocalTraining:
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    @functools.wraps(keras.Model.fit)
+    @_as_in(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         fit = super().fit
         given = inspect.signature(fit).bind(*args, **kwargs).arguments
@@ -326,13 +337,13 @@ class _LocalTraining:
             return logs, (trainable, non_trainable, *optimizer, metrics)
 
     else:
-
-        def train_step(self, data: Any) -> dict[str, Any]:
+        # These get other arguments, as in Keras.
+        def train_step(self, data: Any) -> Any:  # type: ignore[misc]
             if self.loss is None:
                 return self._step(data, training=True)
             return super().train_step(data)
 
-        def test_step(self, data: Any) -> dict[str, Any]:
+        def test_step(self, data: Any) -> Any:  # type: ignore[misc]
             if self.loss is None:
                 return self._step(data, training=False)
             return super().test_step(data)
@@ -425,7 +436,7 @@ class FunctionalHebbianModel(HebbianModel, _Functional):
     """The class of `HebbianModel(inputs, outputs)`."""
 
 
-def _is_functional(args: tuple, kwargs: dict[str, Any]) -> bool:
+def _is_functional(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return len(args) > 1 or "outputs" in kwargs
 
 

@@ -20,7 +20,7 @@ try:
         validate_data,
     )
 
-    _BASES: tuple[type, ...] = (
+    _BASES: tuple[Any, ...] = (
         base.ClassNamePrefixFeaturesOutMixin,
         base.TransformerMixin,
         base.BaseEstimator,
@@ -29,7 +29,7 @@ except ImportError:  # raised again by the constructor
     _BASES = ()
 
 
-class SKLearnTransformer(*_BASES):
+class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     """A scikit-learn transformer whose features are learned by a local layer.
 
     `fit` learns from the rows of `X`, without labels, and `transform` returns

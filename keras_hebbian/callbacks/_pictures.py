@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
+    from PIL import Image
 
 GIF_SIDE = 1000
 """Maximum width and height of an animation, in pixels."""
 
 
-def draw(figure: "Figure") -> "Image":
+def draw(figure: "Figure") -> "Image.Image":
     """Renders a figure as an image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -33,17 +33,19 @@ def draw(figure: "Figure") -> "Image":
     return image.convert("RGB")
 
 
-def encode(image: "Image", few_colors: bool) -> bytes:
+def encode(image: "Image.Image", few_colors: bool) -> bytes:
     """An image in PNG format, in a sixth of the time with few colours."""
+    from PIL import Image
+
     if few_colors:
-        image = image.quantize(palette=_palette(), dither=0)
+        image = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     image.save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
 
 
 @functools.cache
-def _palette() -> "Image":
+def _palette() -> "Image.Image":
     """The colours of weights, with and without a sign, and of text."""
     from matplotlib import colormaps
     from PIL import Image
@@ -75,16 +77,23 @@ def animate(path: pathlib.Path, files: Sequence[str]) -> None:
     """Writes an animation of about ten seconds that pauses at its end."""
     from PIL import Image
 
-    def frame(file: str) -> Image:
-        with Image.open(file) as image:
-            image = image.convert("RGB")
+    def frame(file: str) -> Image.Image:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
         image.thumbnail((GIF_SIDE, GIF_SIDE))
         return image
 
     with Image.open(files[-1]) as last:
         few_colors = last.mode == "P"
-    palette = _palette() if few_colors else frame(files[-1]).quantize(dither=0)
-    frames = (frame(file).quantize(palette=palette, dither=0) for file in files)
+    palette = (
+        _palette()
+        if few_colors
+        else frame(files[-1]).quantize(dither=Image.Dither.NONE)
+    )
+    frames = (
+        frame(file).quantize(palette=palette, dither=Image.Dither.NONE)
+        for file in files
+    )
     each = min(250, max(20, 10_000 // len(files)))
     next(frames).save(
         path,
@@ -113,9 +122,10 @@ def warning_instead(
     path: pathlib.Path, *errors: type[Exception]
 ) -> Iterator[None]:
     """Turns an error into a warning and leaves no half-written file."""
+    known: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
-    except (OSError, *errors) as error:
+    except known as error:
         with contextlib.suppress(OSError):
             path.unlink()
         warnings.warn(

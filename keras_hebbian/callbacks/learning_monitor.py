@@ -124,9 +124,9 @@ class LearningMonitor(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.every = check_integer("every", every, minimum=1)
-        self.inputs, self.labels = (
-            data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-        )
+        labelled = isinstance(data, tuple) and len(data) == 2
+        self.inputs = data[0] if labelled else data
+        self.labels = data[1] if labelled else None
         arrays = [] if data is None else keras.tree.flatten(self.inputs)
         shapes = [getattr(array, "shape", ()) for array in arrays]
         sizes = {shape[0] if shape else 0 for shape in shapes}
@@ -208,10 +208,10 @@ class LearningMonitor(keras.callbacks.Callback):
         if self.inputs is None:
             return {}
         rng = np.random.default_rng(0)
-        seen = {layer: [] for layer in layers}
+        seen: dict[Any, list[_Seen]] = {layer: [] for layer in layers}
         for inputs, labels in self._batches():
             with contextlib.ExitStack() as stack:
-                observed = {layer: [] for layer in layers}
+                observed: dict[Any, list[Any]] = {x: [] for x in layers}
                 for layer in layers:
                     observe = observed[layer].append
                     stack.enter_context(layer.observed(observe))
@@ -254,14 +254,14 @@ class LearningMonitor(keras.callbacks.Callback):
             )
             if seen.cosines is not None:
                 measures["winner_cosine"] = np.mean(seen.cosines)
-            if self.labels is not None:
+            if seen.labels is not None:
                 measures["winner_accuracy"] = _measures.winner_accuracy(
                     seen.drives, seen.labels
                 )
-            if self.probe:
-                measures["probe_accuracy"] = _measures.probe_accuracy(
-                    seen.outputs.mean(axis=1), seen.labels
-                )
+                if self.probe:
+                    measures["probe_accuracy"] = _measures.probe_accuracy(
+                        seen.outputs.mean(axis=1), seen.labels
+                    )
         return measures
 
 
@@ -292,7 +292,7 @@ def _compute(
     return _Seen(drives, outputs, cosines, labels)
 
 
-def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+def _joined(parts: tuple[Any, ...]) -> Any:
     return None if parts[0] is None else np.concatenate(parts)
 
 

@@ -80,12 +80,12 @@ class WeightVisualization(keras.callbacks.Callback):
 
     def __init__(
         self,
-        directory: str | os.PathLike | None = None,
+        directory: str | os.PathLike[str] | None = None,
         every: int = 1,
         layer: str | None = None,
         format: str = "png",
         gif: bool = False,
-        log_dir: str | os.PathLike | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
         live: bool | None = None,
         per: str = "epoch",
         **kwargs: Any,
@@ -165,14 +165,19 @@ class WeightVisualization(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._draw()
-        for name, last in self._drawn.items() if self.gif else ():
-            path = self.directory / f"{name}.gif"
-            with _pictures.warning_instead(path):
-                files = _pictures.frames_of(self.directory, name, last)
-                if files:
-                    _pictures.animate(path, files)
+        if self.gif and self.directory:
+            for name, last in self._drawn.items():
+                self._animate(self.directory, name, last)
         if self.log_dir:
             self._log.close()
+
+    @staticmethod
+    def _animate(directory: pathlib.Path, name: str, last: int) -> None:
+        path = directory / f"{name}.gif"
+        with _pictures.warning_instead(path):
+            files = _pictures.frames_of(directory, name, last)
+            if files:
+                _pictures.animate(path, files)
 
     def _layers(self) -> list[LocalLearningLayer]:
         """The layers to draw, at least one."""

@@ -16,7 +16,7 @@ FORMATS = {"tf_saved_model": SavedModelLearner, "litert": LiteRTLearner}
 
 def export_learner(
     model: keras.Model,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     batch_size: int | None = None,
     format: str = "tf_saved_model",
 ) -> None:

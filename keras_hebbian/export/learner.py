@@ -181,7 +181,9 @@ class Learner:
             trainable, others, inputs, training=training
         )
 
-    def _in_tensorflow(self, function: Callable) -> Callable:
+    def _in_tensorflow(
+        self, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
         if keras.backend.backend() == "tensorflow":
             return function
         from jax.experimental import jax2tf

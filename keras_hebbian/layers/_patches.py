@@ -93,7 +93,7 @@ def draw(
         (batch, math.prod(counts)), dtype="float32", seed=seed
     )
     _, places = ops.top_k(lots, positions)  # (batch, positions)
-    axes = []
+    axes: list[Tensor] = []
     for number in reversed(counts):
         axes.insert(0, places % number)
         places = places // number

@@ -128,11 +128,11 @@ class Convolution(keras.layers.Wrapper):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self._check_inputs(input_shape)
-        *sizes, channels = input_shape[1:]
-        self._windows = tuple(
-            _each(given, len(sizes))
-            for given in (self.kernel_size, self.strides)
+        channels = self._check_inputs(input_shape)
+        axes = len(input_shape) - 2
+        self._windows = (
+            _each(self.kernel_size, axes),
+            _each(self.strides, axes),
         )
         self._check_patches(input_shape)
         image_shape = (*self._windows[0], channels)
@@ -161,7 +161,8 @@ class Convolution(keras.layers.Wrapper):
         given = (self.kernel_size, self.strides)
         return [sizes for sizes in given if isinstance(sizes, tuple)]
 
-    def _check_inputs(self, input_shape: tuple[int | None, ...]) -> None:
+    def _check_inputs(self, input_shape: tuple[int | None, ...]) -> int:
+        """The number of channels of inputs that have patches."""
         if keras.config.image_data_format() == "channels_first":
             raise ValueError(
                 "Expected images with their channels last. Received: "
@@ -174,11 +175,13 @@ class Convolution(keras.layers.Wrapper):
                 f"{' or '.join(map(str, ranks))}. "
                 f"Received: input_shape={input_shape}"
             )
-        if not input_shape[-1]:
+        channels = input_shape[-1]
+        if not channels:
             raise ValueError(
                 "Expected inputs with a known number of channels >= 1. "
                 f"Received: input_shape={input_shape}"
             )
+        return channels
 
     def _check_patches(self, input_shape: tuple[int | None, ...]) -> None:
         """Rejects images too small for a patch, or for `positions`."""
@@ -198,11 +201,12 @@ class Convolution(keras.layers.Wrapper):
                     f"padding={self.padding!r}"
                 )
         counts = self.compute_output_shape(input_shape)[1:-1]
-        if None in counts or self.positions is None:
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts) or self.positions is None:
             return
-        if self.positions > math.prod(counts):
+        if self.positions > math.prod(known):
             raise ValueError(
-                f"Expected `positions` <= {math.prod(counts)}, the number of "
+                f"Expected `positions` <= {math.prod(known)}, the number of "
                 f"patches of an image. Received: positions={self.positions}"
             )
 
@@ -225,7 +229,7 @@ class Convolution(keras.layers.Wrapper):
         if from_all:
             layer.update_state(samples, response)
         elif learning:
-            layer.update_state(self._draw(inputs))
+            layer.update_state(self._samples(inputs))
         outputs = layer.activation(ops.cast(response, layer.compute_dtype))
         return ops.cast(outputs, self.compute_dtype)
 
@@ -237,9 +241,7 @@ class Convolution(keras.layers.Wrapper):
         """
         if self.trainable:
             inputs = ops.cast(inputs, self.layer.compute_dtype)
-            draws = self.positions is not None
-            samples = self._draw(inputs) if draws else self._patches(inputs)
-            self.layer.update_state(samples)
+            self.layer.update_state(self._samples(inputs))
 
     def _is_product(self) -> bool:
         """Whether the wrapped layer responds with `inputs @ kernel`."""
@@ -268,7 +270,10 @@ class Convolution(keras.layers.Wrapper):
     def _patches(self, inputs: Tensor) -> Tensor:
         return _patches.take(self._padded(inputs), *self._windows)
 
-    def _draw(self, inputs: Tensor) -> Tensor:
+    def _samples(self, inputs: Tensor) -> Tensor:
+        """The patches to learn from, all or random ones."""
+        if self.positions is None:
+            return self._patches(inputs)
         inputs = self._padded(ops.stop_gradient(inputs))
         return _patches.draw(
             inputs, *self._windows, self.positions, self.seed_generator

@@ -147,6 +147,7 @@ class HebbianCompetitive(KernelLayer):
             **kwargs,
         )
         self.p = check_real("p", p, minimum=1)
+        self.needs_response = self.p == 2  # then the units compete by it
         self.k = check_integer("k", k, minimum=2)
         if self.k > self.units:
             raise ValueError(
@@ -170,11 +171,6 @@ class HebbianCompetitive(KernelLayer):
             return super().initialize(shape, dtype)
         draw = keras.initializers.RandomNormal(0.0, 1.0)(shape, dtype)
         return competitive.start(draw, self.p, self.START_NORM)
-
-    @property
-    def needs_response(self) -> bool:
-        """Whether the units compete by the response, as for `p=2`."""
-        return self.p == 2
 
     def drives(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         """The currents `I`, which are the response for `p=2`."""

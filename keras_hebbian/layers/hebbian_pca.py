@@ -122,6 +122,7 @@ class HebbianPCA(KernelLayer):
     """
 
     learning_rate = Rate()
+    state_names: tuple[str, ...] = ("kernel", "variance", "total_variance")
 
     def __init__(
         self,
@@ -144,6 +145,8 @@ class HebbianPCA(KernelLayer):
         )
         self.ordered = bool(ordered)
         self.center = bool(center)
+        if self.center:
+            self.state_names = (*self.state_names, "mean")
         self.learning_rate = learning_rate
         self.momentum = check_real("momentum", momentum, minimum=0)
         if self.momentum >= 1:
@@ -151,12 +154,6 @@ class HebbianPCA(KernelLayer):
                 "Expected `momentum` >= 0 and below 1. "
                 f"Received: momentum={momentum}"
             )
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """Names of the weights that learning updates."""
-        names = ("kernel", "variance", "total_variance")
-        return (*names, "mean") if self.center else names
 
     def build_state(self, input_dim: int) -> None:
         if self.units > input_dim:

@@ -55,7 +55,7 @@ class KernelLayer(LocalLearningLayer):
         ValueError: If an argument is out of range.
     """
 
-    state_names = ("kernel",)
+    state_names: tuple[str, ...] = ("kernel",)
 
     def __init__(
         self,

@@ -221,16 +221,17 @@ class LateralInhibitionSparse(LocalLearningLayer):
     ) -> None:
         """Puts the units on a grid."""
         try:
-            self.grid = Grid(topography)
+            grid = Grid(topography)
         except ValueError:
-            self.grid = None
-        if self.grid is None or self.grid.units != self.units:
+            grid = None
+        if grid is None or grid.units != self.units:
             raise ValueError(
                 "Expected `topography` to be one or two integers with the "
                 f"product `units`={self.units}. "
                 f"Received: topography={topography!r}"
             )
-        self.topography = self.grid.shape
+        self.grid = grid
+        self.topography = grid.shape
         if excitation is None:
             if self.norm is None:
                 raise ValueError(
@@ -274,14 +275,14 @@ class LateralInhibitionSparse(LocalLearningLayer):
         old = self._learned(state)
         inputs = self._scaled(inputs)
         neighbors = self._neighbors(rates)
-        rates = State(
+        state_rates = State(
             rates["learning_rate"],
             rates["threshold_rate"],
             rates["inhibition_rate"],
         )
         if self.update == "sequential":
             new, activity, samples = self._one_by_one(
-                inputs, old, rates, neighbors
+                inputs, old, state_rates, neighbors
             )
         else:
             added, activity, samples = sum_over_replicas(
@@ -296,7 +297,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
             new = lateral_inhibition.step(
                 old,
                 added,
-                rates,
+                state_rates,
                 self.precision,
                 self.GROWTH,
                 self.non_negative_inhibition,

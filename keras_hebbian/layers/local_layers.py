@@ -26,7 +26,7 @@ def collect(
     by a number for the second and later layers of the same name.
     """
     layers = list(layers)
-    seen = collections.Counter()
+    seen: collections.Counter[str] = collections.Counter()
     found = {}
     for layer in layers:
         number = seen[layer.name]

@@ -107,8 +107,8 @@ class LocalLearningLayer(keras.layers.Layer):
         self._rates: dict[str, Any] = {}
         self._factors: dict[str, float] = {}
         self._observers: list[Callable[[Tensor], None]] = []
-        self.iterations = None
-        self.skipped = None
+        self.iterations: Any = None
+        self.skipped: Any = None
         self.units = check_integer("units", units, self.minimum_units)
         self.activation = keras.activations.get(activation)
 

@@ -182,6 +182,7 @@ class SelfOrganizingMap(KernelLayer):
             check_positive("sigma", sigma)
         self.learning_rate = learning_rate
         self.update = check_choice("update", update, ("batch", "sequential"))
+        self.needs_response = self.update == "batch"
 
     def build_state(self, input_dim: int) -> None:
         super().build_state(input_dim)
@@ -189,11 +190,6 @@ class SelfOrganizingMap(KernelLayer):
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         return rule.drives(inputs, state["kernel"], self.compute_dtype)
-
-    @property
-    def needs_response(self) -> bool:
-        """Whether all winners of a batch are found at once."""
-        return self.update == "batch"
 
     def learn(
         self,

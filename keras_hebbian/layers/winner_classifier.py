@@ -80,6 +80,8 @@ class WinnerClassifier(keras.layers.Layer):
             without votes from `adapt`, `set_weights` or a file.
     """
 
+    built: bool  # Keras sets it
+
     def __init__(
         self, num_classes: int, layer: Any = None, **kwargs: Any
     ) -> None:

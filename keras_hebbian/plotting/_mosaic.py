@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GAP = np.uint8([224, 224, 224, 255])
+GAP = np.array([224, 224, 224, 255], "uint8")
 
 
 def draw_mosaic(
@@ -72,7 +72,7 @@ class _PixelImage(AxesImage):
         self, renderer: Any, magnification: float = 1.0, unsampled: bool = False
     ) -> tuple[np.ndarray, float, float, Any]:
         box = self.axes.bbox
-        pixels = self.get_array()
+        pixels = np.asarray(self.get_array())
         size = round(box.height), round(box.width)
         if magnification == 1 and size == pixels.shape[:2]:
             upwards = np.ascontiguousarray(pixels[::-1])

@@ -68,7 +68,7 @@ def plot_inhibition(
     figure.colorbar(
         drawn, ax=axes, ticks=extremes_and_zero(drawn), format="%.2g"
     )
-    axes.set_title(title)
+    axes.set_title(title or "")
     if classes is None:
         axes.set(xlabel="from unit (clustered)", ylabel="onto unit")
         return figure

@@ -208,7 +208,7 @@ def plot_hits(
     most = counts.argmax(axis=1)
     colors = _class_colors(len(names))
     _draw_cells(axes, grid, sizes, facecolor=[colors[each] for each in most])
-    side = axes.figure.get_figwidth() * 72 / _extent(grid)[0]  # points
+    side = figure.get_figwidth() * 72 / _extent(grid)[0]  # points
     across, down = _centers(grid)
     for unit in np.flatnonzero(hits):
         axes.text(
@@ -238,8 +238,8 @@ def _class_colors(count: int) -> list[Any]:
 
     if count <= len(COLORS):
         return list(COLORS[:count])
-    palette = colormaps["tab10" if count <= 10 else "tab20"].colors
-    return [palette[number % len(palette)] for number in range(count)]
+    palette = colormaps["tab10" if count <= 10 else "tab20"]
+    return [palette(number % palette.N) for number in range(count)]
 
 
 def _centers(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -266,7 +266,7 @@ def _map_figure(grid: Grid, title: str | None) -> tuple["Figure", "Axes"]:
         layout="constrained",
     )
     axes = figure.subplots()
-    axes.set_title(title)
+    axes.set_title(title or "")
     return figure, axes
 
 
@@ -285,8 +285,7 @@ def _draw_cells(
     corners = radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     sizes = np.broadcast_to(sizes, grid.units)[:, None, None]
     cells = np.stack(_centers(grid), axis=-1)[:, None] + sizes * corners
-    lines = {"edgecolor": "0.85", "linewidth": 0.5}
-    drawn = PolyCollection(cells, **lines, **arguments)
+    drawn = PolyCollection(cells, edgecolor="0.85", linewidth=0.5, **arguments)
     axes.add_collection(drawn)
     axes.set(aspect="equal", xticks=[], yticks=[])
     across, down = _centers(grid)

@@ -140,8 +140,10 @@ def choose_units(
     name: str = "units",
 ) -> np.ndarray:
     """The indices of the units to draw, in the order to draw them."""
-    number = units is None or isinstance(units, int | np.integer)
-    if (wins is not None) + (seed is not None) + (not number) > 1:
+    chosen = None
+    if units is not None and not isinstance(units, int | np.integer):
+        chosen = np.asarray(list(units))
+    if sum(given is not None for given in (wins, seed, chosen)) > 1:
         raise ValueError(
             "Expected only one of `wins`, `seed` and indices of `units`. "
             f"Received: wins={wins}, seed={seed}, units={units}"
@@ -151,8 +153,8 @@ def choose_units(
             f"Expected the wins of each of {count} units. "
             f"Received: {len(wins)} wins"
         )
-    if number:
-        wanted = count if units is None else int(units)
+    if chosen is None:
+        wanted = units if isinstance(units, int | np.integer) else count
         if not 1 <= wanted <= count:
             raise ValueError(
                 f"Expected `{name}` between 1 and {count}. "
@@ -161,10 +163,9 @@ def choose_units(
         if wins is not None:
             return np.argsort(-np.asarray(wins), kind="stable")[:wanted]
         if seed is not None:
-            chosen = np.random.default_rng(seed).permutation(count)[:wanted]
-            return np.sort(chosen)
+            drawn = np.random.default_rng(seed).permutation(count)[:wanted]
+            return np.sort(drawn)
         return np.arange(wanted)
-    chosen = np.asarray(list(units))
     if (
         not chosen.size
         or not np.issubdtype(chosen.dtype, np.integer)
@@ -188,10 +189,11 @@ def tile(
             f"Expected `rows` and `columns` with room for {count} units. "
             f"Received: rows={rows}, columns={columns}"
         )
-    if columns is None and rows is None:
+    if columns is None and rows is not None:
+        columns = math.ceil(count / rows)
+    elif columns is None:
         square = math.ceil(math.sqrt(count))
         widest = math.isqrt(2 * count)  # twice as wide as high
         full = (c for c in range(square, widest + 1) if count % c == 0)
         columns = next(full, square)
-    columns = columns or math.ceil(count / rows)
     return rows or math.ceil(count / columns), columns

@@ -159,7 +159,9 @@ def one_by_one(
         The state, and `sum_b o[b, u]`, `(units,)`.
     """
 
-    def learn_sample(sample: Tensor, carried: tuple) -> tuple:
+    def learn_sample(
+        sample: Tensor, carried: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
         *parts, total = carried
         state = State(*parts)
         one = ops.expand_dims(ops.take(inputs, sample, axis=0), axis=0)

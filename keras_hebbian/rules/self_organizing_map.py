@@ -24,8 +24,10 @@ Reference:
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
@@ -101,7 +103,11 @@ def neighborhood(
 
 
 def _distances(
-    winners: Tensor, grid: Grid, positions: list, lengths: list, dtype: str
+    winners: Tensor,
+    grid: Grid,
+    positions: Sequence[np.ndarray],
+    lengths: Sequence[float],
+    dtype: str,
 ) -> list[Tensor]:
     """Distances of winners from all units, `(..., units)` for each axis."""
     distances = []
@@ -169,7 +175,9 @@ def one_by_one(
         The kernel, and the sum of the winners' distances, a scalar.
     """
 
-    def learn_sample(sample: Tensor, carried: tuple) -> tuple:
+    def learn_sample(
+        sample: Tensor, carried: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         kernel, total = carried
         apart = ops.take(inputs, sample, axis=0)[:, None] - kernel
         squares = ops.sum(apart * apart, axis=0)  # (units,)
