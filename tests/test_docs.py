@@ -202,6 +202,28 @@ def test_the_site_has_the_addresses_of_the_project(tmp_path, known):
     assert found == (expected if known else (None, None, ""))
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_package_index_links_to_the_repository(known):
+    """There no relative link leads anywhere."""
+    pytest.importorskip("hatchling")
+    hook = runpy.run_path(DOCS / "readme_of_index.py")["IndexReadme"]
+    metadata = {"urls": {"Repository": "https://host/o/r"}} if known else {}
+    hook(ROOT, {}).update(metadata)
+    text = metadata["readme"]["text"]
+    if not known:
+        assert text == README.read_text()
+        return
+    targets = re.findall(
+        r"""\]\(\s*(\S+?)\s*\)|src\s*=\s*["'](.+?)["']""", text
+    )
+    links = ["".join(each) for each in targets]
+    assert not [link for link in links if not urlsplit(link).netloc]
+    assert "https://host/o/r/actions/workflows/ci.yml" in links
+    files = re.findall(r"https://host/o/r/(?:blob|raw)/HEAD/(\S+?)[)\"]", text)
+    assert len(files) > 10
+    assert not [path for path in files if not (ROOT / path).is_file()]
+
+
 def test_the_site_fetches_nothing_from_elsewhere(site):
     loaded = {url for page in site.values() for url in page.loads}
     assert not {url for url in loaded if urlsplit(url).netloc}
