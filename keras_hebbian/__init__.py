@@ -37,7 +37,7 @@ from keras_hebbian.losses import PowerLoss
 from keras_hebbian.models import HebbianModel, HebbianSequential
 from keras_hebbian.sklearn import SKLearnTransformer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Convolution",

@@ -84,6 +84,13 @@ def test_the_badges_of_the_readme_are_true():
     assert f"license-{project['license'].replace('-', '--')}-" in badges
 
 
+def test_one_version_is_named_everywhere():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    citation = (DOCS / "CITATION.cff").read_text()
+    assert re.search(r"^## (\S+)", changelog, re.M)[1] == kh.__version__
+    assert re.search(r"^version: (\S+)$", citation, re.M)[1] == kh.__version__
+
+
 LINKED = sorted(set(re.findall(r"\]\(([^:)#]+\.md)\b", README.read_text())))
 ONLY_MKDOCS = {
     "front matter": r"\A---$",
