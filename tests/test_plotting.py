@@ -1,3 +1,4 @@
+import itertools
 import sys
 
 import keras
@@ -211,6 +212,53 @@ def test_histories_of_several_models():
     assert accuracy.lines[0].get_linestyle() == "--"
     (alone,) = plot_history(theirs, metrics=["loss"]).axes
     assert [line.get_label() for line in alone.lines] == ["training"]
+
+
+def boxes(artists):
+    """Where texts or axes are drawn, without those that are not."""
+    found = (artist.get_window_extent() for artist in artists)
+    return [box for box in found if box.width and box.height]
+
+
+def overlap(some):
+    return any(a.overlaps(b) for a, b in itertools.combinations(some, 2))
+
+
+NAMES = ["units first, then the readout", "random units and the readout", "all"]
+
+
+@pytest.mark.parametrize("metrics", [["loss"], ["loss", "change", "dead"]])
+@pytest.mark.parametrize("epochs", [1, 2, 60])
+def test_a_legend_covers_nothing_and_epochs_are_whole(metrics, epochs):
+    keys = [*metrics, *(f"val_{name}" for name in metrics)]
+    curves = {key: np.linspace(1, 2, epochs) for key in keys}
+    figure = plot_history(dict.fromkeys(NAMES, curves), metrics)
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 2 * len(NAMES)
+    assert not overlap(boxes([legend, *figure.axes]))
+    low, high = legend.get_window_extent().get_points()
+    assert (low >= 0).all()
+    assert (high <= figure.bbox.max).all()
+    for axes in figure.axes:
+        assert not overlap(boxes(axes.get_xticklabels()))
+        shown = [tick for tick in axes.get_xticks() if 1 <= tick <= epochs]
+        assert shown
+        np.testing.assert_array_equal(shown, np.round(shown))
+
+
+@pytest.mark.parametrize("largest", [1.0, 1.3, 3.0, 12.0, 1e3, 1e5])
+def test_ticks_of_the_norms_do_not_overlap(largest):
+    norms = np.geomspace(largest, 1, 5)[:, None] * [0.95, 1.0]
+    figure = plot_convergence(norms)
+    FigureCanvasAgg(figure).draw()
+    upper, lower = figure.axes
+    assert not overlap(boxes([*figure.legends, upper, lower]))
+    labels = upper.get_yticklabels() + upper.get_yticklabels(minor=True)
+    bottom, top = upper.bbox.intervaly
+    within = [box for box in boxes(labels) if bottom < box.y0 and box.y1 < top]
+    assert len(within) >= 2
+    assert not overlap(within)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,10 @@ def frames_of(directory: pathlib.Path, name: str, last: int) -> list[str]:
 
 
 def animate(path: pathlib.Path, files: Sequence[str]) -> None:
-    """Writes an animation of about ten seconds that pauses at its end."""
+    """Writes an animation of about ten seconds that pauses at its end.
+
+    It starts with the last frame, which viewers that show no motion display.
+    """
     from PIL import Image
 
     def frame(file: str) -> Image.Image:
@@ -90,16 +93,17 @@ def animate(path: pathlib.Path, files: Sequence[str]) -> None:
         if few_colors
         else frame(files[-1]).quantize(dither=Image.Dither.NONE)
     )
+    order = [files[-1], *files[:-1]]
     frames = (
         frame(file).quantize(palette=palette, dither=Image.Dither.NONE)
-        for file in files
+        for file in order
     )
     each = min(250, max(20, 10_000 // len(files)))
     next(frames).save(
         path,
         save_all=True,
         append_images=frames,
-        duration=[each] * (len(files) - 1) + [2_000],  # milliseconds
+        duration=[2_000] + [each] * (len(files) - 1),  # milliseconds
         loop=0,
     )
 

@@ -1,5 +1,6 @@
 """Curves of a training run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from ._figures import COLORS, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -58,14 +60,15 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
         )
     middle = np.median(norms, axis=1)
     upper.plot(epochs, middle, color=COLORS[0], label="median")
-    upper.set(ylabel="p-norm", yscale="log")
+    upper.set_ylabel("p-norm")
+    upper.set_yscale("log", subs=(2, 5))
     upper.yaxis.set_major_formatter("{x:g}")
     upper.yaxis.set_minor_formatter("{x:g}")
-    upper.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
     converged = np.mean(np.abs(norms - 1) < within, axis=1)
     lower.plot(epochs, converged, color=COLORS[1])
     lower.set(xlabel="epoch", ylabel="share converged", ylim=(-0.03, 1.03))
-    lower.xaxis.get_major_locator().set_params(integer=True)
+    _count_whole(lower)
     return figure
 
 
@@ -128,7 +131,35 @@ def plot_history(
                 f"Expected histories with {metric!r}. Received: {known}"
             )
         axes.set(xlabel="epoch", ylabel=metric.replace("_", " "))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        if len(axes.lines) > 1:
-            axes.legend(frameon=False, fontsize="small")
+        _count_whole(axes)
+    _add_legend(figure)
     return figure
+
+
+def _count_whole(axes: "Axes") -> None:
+    """Ticks at whole epochs, also where there is but one."""
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def _add_legend(figure: "Figure") -> None:
+    """One legend for all panels, below them: training, then validation."""
+    lines = {
+        line.get_label(): line
+        for style in ("--", "-")
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_linestyle() == style
+    }
+    if len(lines) == 1:
+        return
+    columns = min(2, len(figure.axes))
+    figure.legend(
+        lines.values(),
+        lines.keys(),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize="small",
+    )
+    rows = math.ceil(len(lines) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.18 * rows)
