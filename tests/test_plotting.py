@@ -64,8 +64,9 @@ def test_signed_weights_are_symmetric_about_white():
     assert ticks(figure) == [-3, 0, 3]
 
 
-def test_weights_without_a_sign_start_at_white():
-    figure = plot_weights(np.array([[3.0], [0], [1], [2]]), side=1)
+@pytest.mark.parametrize("rounded", [0, -1e-28, -3 / 520])
+def test_weights_without_a_sign_start_at_white(rounded):
+    figure = plot_weights(np.array([[3.0], [rounded], [1], [2]]), side=1)
     greys = pixels(figure).reshape(4, 3)
     assert (np.ptp(greys, axis=1) <= 1).all()
     assert greys[1, 0] == 255

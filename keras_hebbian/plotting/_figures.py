@@ -21,9 +21,12 @@ def new_figure(width: float, height: float, **arguments: Any) -> "Figure":
 
 
 def color_scale(values: np.ndarray) -> dict[str, Any]:
-    """Blue, white at 0, red; or greys from 0 if no value is negative."""
+    """Blue, white at 0, red; or greys from 0 if no value is negative.
+
+    Negative values of less than half a shade, as rounding leaves, count as 0.
+    """
     largest = float(np.nanmax(np.abs(values), initial=0)) or 1.0
-    if np.nanmin(values, initial=0) < 0:
+    if np.nanmin(values, initial=0) < -largest / 512:
         return {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
     return {"cmap": "Greys", "vmin": 0.0, "vmax": largest}
 
