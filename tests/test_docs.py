@@ -1,15 +1,21 @@
 """The documentation: its code runs, its site builds, its links lead there."""
 
+import functools
 import inspect
+import itertools
+import os
 import pathlib
 import re
 import runpy
+import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 import types
 import unittest
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import keras
@@ -175,8 +181,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The pages of the built site, by their path."""
+def site_folder(tmp_path_factory):
     pytest.importorskip("mkdocs")
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
@@ -187,9 +192,15 @@ def site(tmp_path_factory):
         check=False,
     )
     assert built.returncode == 0, built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(site_folder):
+    """The pages of the built site, by their path."""
     return {
         path: Page(path)
-        for path in folder.rglob("*.html")
+        for path in site_folder.rglob("*.html")
         if path.name != "404.html"  # whose links start at the root
     }
 
@@ -260,5 +271,96 @@ def test_formulas_of_the_site_are_formulas(site):
     for path, page in site.items():
         text = path.read_text()
         assert "$$" not in text, path
+        for formula in re.findall("<math.*?</math>", text, re.DOTALL):
+            assert "\\" not in formula, path
         if path.name in ("competing.html", "lateral-inhibition.html"):
             assert text.count("<math") > 10, page
+
+
+@pytest.fixture(scope="module")
+def site_url(site_folder):
+    """Where the site is served, which its search needs."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=site_folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = (
+    "headless",
+    "hide-scrollbars",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-gpu",
+    "disable-quic",
+    "disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    driver = shutil.which("chromedriver")
+    if not (CHROMIUM and driver):
+        pytest.skip("Chromium and chromedriver are not on the PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in QUIET:
+        options.add_argument(f"--{argument}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('user')}")
+    if os.geteuid() == 0:  # Chromium has no sandbox for root
+        options.add_argument("--no-sandbox")
+    service = webdriver.ChromeService(driver)
+    with webdriver.Chrome(options=options, service=service) as browser:
+        yield browser
+
+
+def show(browser, width, scheme):
+    """Makes the screen so wide, and light or dark as the system has it."""
+    screen = {"width": width, "height": 800, "deviceScaleFactor": 1}
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {**screen, "mobile": False}
+    )
+    preferred = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [preferred]}
+    )
+
+
+def test_the_site_fits_screens_and_phones(browser, site_url, site_folder, site):
+    checks = (ROOT / "tests" / "site_checks.js").read_text()
+    wrong = []
+    for path in site:
+        name = path.relative_to(site_folder).as_posix()
+        browser.get(f"{site_url}/{name}")
+        for width, (scheme, shown) in itertools.product(
+            (1280, 390), {"light": "default", "dark": "slate"}.items()
+        ):
+            show(browser, width, scheme)
+            colors, found = browser.execute_async_script(checks)
+            assert colors == shown
+            wrong += [f"{name}, {width} px, {scheme}: {x}" for x in found]
+        wrong += [entry["message"] for entry in browser.get_log("browser")]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "word", ["unsupervised", "embedding", "SavedModel", "k-means", "GPU"]
+)
+def test_the_search_of_the_site_finds(browser, site_url, word):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    show(browser, 1280, "light")
+    browser.get(f"{site_url}/index.html")
+    browser.find_element(By.CSS_SELECTOR, ".md-search__input").send_keys(word)
+    results = WebDriverWait(browser, 20).until(
+        lambda browser: browser.find_elements(
+            By.CSS_SELECTOR, ".md-search-result__item"
+        )
+    )
+    assert word.lower() in results[0].text.lower()
