@@ -18,7 +18,7 @@ const brokenWords = (code) => {
 };
 
 const scrolls = (element) =>
-  element && ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
+  ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
 
 const height = (element) => element.getBoundingClientRect().height;
 
@@ -33,8 +33,8 @@ const findings = () => {
     if (!image.naturalWidth) found.push(`broken image: ${image.src}`);
   }
   for (const table of document.querySelectorAll("article table")) {
-    const box = table.closest(".md-typeset__scrollwrap");
-    const fits = !box || table.scrollWidth <= box.clientWidth;
+    const box = table.closest(".md-typeset__scrollwrap") ?? table.parentElement;
+    const fits = table.scrollWidth <= box.clientWidth;
     require(fits || scrolls(box), "table is cut", table);
   }
   for (const code of document.querySelectorAll("table code")) {
