@@ -113,6 +113,33 @@ def read_out(
     return readout.score(seen[1].astype("float32"), test[1])
 
 
+class Batches(keras.utils.PyDataset):
+    """Batches of features, in a new order in each epoch.
+
+    An array of half precision would be copied whole to single precision.
+    """
+
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, batch_size: int
+    ) -> None:
+        super().__init__()
+        self.features, self.labels = features, labels
+        self.batch_size = batch_size
+        self.rng = np.random.default_rng(0)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.labels) / self.batch_size)
+
+    def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        start = place * self.batch_size
+        chosen = self.order[start : start + self.batch_size]
+        return self.features[chosen].astype("float32"), self.labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        self.order = self.rng.permutation(len(self.labels))
+
+
 def read_out_of_the_paper(
     seen: Features,
     train: experiment.Split,
@@ -142,8 +169,8 @@ def read_out_of_the_paper(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    history = model.fit(seen[0], train[1], batch_size=64, epochs=epochs).history
-    return model.evaluate(seen[1], test[1], batch_size=1000)[1], history
+    history = model.fit(Batches(seen[0], train[1], 64), epochs=epochs).history
+    return model.evaluate(Batches(seen[1], test[1], 1000))[1], history
 
 
 def with_channels(split: experiment.Split) -> experiment.Split:
