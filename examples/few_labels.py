@@ -5,9 +5,11 @@
 All training images are available, but only some have a label: 1, 5 or 10 of
 each class, 1, 5 or 10 % of the images, or all. Features are learned once from
 all images, without labels, and for each number of labels a logistic regression
-is trained on them. Baselines are the same readout of the pixels, of principal
-components and of random units, and networks of the same size trained by
-backpropagation on the labelled images alone. Each seed draws other labels.
+is trained on them. The layers have their default arguments, and for soft
+competition those of its paper on MNIST. Baselines are the same readout of the
+pixels, of principal components and of random units, and networks of the same
+size trained by backpropagation on the labelled images alone. Each seed draws
+other labels.
 
 Before the readout all features are centred and scaled to a mean squared norm
 of 1, by the mean and the norms of all training images. Its arguments are the

@@ -14,6 +14,7 @@ import pathlib
 import statistics
 import sys
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import experiment
@@ -31,6 +32,8 @@ ORDER = (  # of the experiments; all others come after these
     "cifar10_deep",
     "mnist_deep",
     "few_labels",
+    "few_labels_cifar10",
+    "drift",
     "hebbian_mlp",
     "hybrid",
 )
@@ -56,6 +59,24 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
         "by cosine",
         {"Hebbian": "400 units", "k-means": "400 k-means centres"},
     ),
+    "MNIST, 10 labels per class, 500 units, linear readout": (
+        "few_labels",
+        "10 a class",
+        {
+            "Hebbian": "competing units",
+            "random units": "random units",
+            "backpropagation": "backpropagation",
+        },
+    ),
+    "MNIST after a slow turn by 60 degrees, 400 units, old labels": (
+        "drift",
+        "60",
+        {
+            "Hebbian": "turning: units, learning on",
+            "k-means": "turning: k-means centres, learning on",
+            "backpropagation": "turning: network, frozen",
+        },
+    ),
     "MNIST, MLP whose first layer is Hebbian": (
         "hebbian_mlp",
         "accuracy",
@@ -77,6 +98,8 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
     ),
 }
 CHART = "results/speed.png"
+GROWTH_CHART = "results/growth.png"
+WHEN_TO_USE = "results/when_to_use.png"
 COSTS = ("guards", "mixed_precision", "visualization")
 RESULTS = """\
 # Results
@@ -97,8 +120,8 @@ shared machine. Below, published results are in italics. Every number on this
 page is generated: with `--write`, each experiment writes its results to
 `docs/results/`, and `examples/results_page.py` makes this page from them.
 
-In all experiments `HebbianCompetitive` has the settings of the paper, with the
-changes that each script names; see
+Unless a script says otherwise, `HebbianCompetitive` has the settings of the
+paper; see
 [competing units](rules/competing.md#defaults-and-the-settings-of-the-paper).
 `cifar10_jpeg.npz` holds the images of CIFAR-10 after JPEG compression, which
 loses a little of them.
@@ -113,10 +136,13 @@ in NumPy (float64), on {cores} CPU cores:
 
 {lines}
 
+The cost grows with the product of inputs, units and samples. Dashed: the bare
+product of a batch with the weights, the least that a step must do.
+
+![Time per multiply-add against the size of a step]({growth})
+
 The guide on [performance](guides/performance.md) has tuning advice. Compare
-ratios rather than absolute times, which depend on the machine. Where
-TensorFlow's slowest and fastest runs differ by a factor of two, both threads
-were scheduled on one core: the same CPU time, double the wall time. As in
+ratios rather than absolute times, which depend on the machine. As in
 [Results](results.md), each program writes its own numbers.
 """
 
@@ -165,18 +191,33 @@ def position(path: pathlib.Path) -> tuple[int, str]:
 
 def results() -> str:
     """The page of the experiments."""
-    sections = [RESULTS.format(summary=summary())]
+    scripts: dict[str, dict[str, dict]] = {}
     for path in sorted((DOCS / "results").glob("*.json"), key=position):
         run = read(path)
-        if "rows" not in run:
-            continue  # shown elsewhere
-        table = experiment.table(
-            run["rows"], run["reported"], f"{run['test_images']} test images"
+        if "rows" in run:  # all others are shown elsewhere
+            script = run["command"].split()[1]
+            scripts.setdefault(script, {})[path.stem] = run
+    sections = [
+        section(
+            list(runs.values()),
+            "\n\n".join(map(table_of, runs.values())),
+            "\n\n".join(
+                f"![{run['figure']}](results/{name}.png)"
+                for name, run in runs.items()
+                if run["figure"]
+            ),
         )
-        caption = run["figure"]
-        figure = caption and f"![{caption}](results/{path.stem}.png)"
-        sections.append(section([run], table, figure))
-    return "\n".join(sections)
+        for runs in scripts.values()
+    ]
+    return "\n".join([RESULTS.format(summary=summary()), *sections])
+
+
+def table_of(run: dict) -> str:
+    """The figures of an experiment, under the data that it ran on."""
+    words = run["command"].split()
+    data = words[words.index("--data") + 1].partition(".")[0]
+    corner = f"{data}, {run['test_images']} test images"
+    return experiment.table(run["rows"], run["reported"], corner)
 
 
 def summary() -> str:
@@ -195,6 +236,42 @@ def summary() -> str:
     return experiment.table(rows, {}, "test accuracy")
 
 
+def when_to_use() -> Figure:
+    """Few labels and drift, where learning without labels pays."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    few = read(DOCS / "results" / "few_labels.json")["rows"]
+    for name in (
+        "competing units",
+        "random units",
+        "pixels",
+        "backpropagation",
+    ):
+        _draw_means(left, name, few[name])
+    left.set_xlabel("MNIST images that have a label")
+    drift = read(DOCS / "results" / "drift.json")["rows"]
+    for name in ("units, learning on", "units, frozen", "network, frozen"):
+        row = drift[f"turning: {name}"]
+        turned = {at: x for at, x in row.items() if at.isdigit()}
+        _draw_means(right, name, turned)
+    right.set_xlabel("degrees by which MNIST has turned slowly")
+    left.set_ylabel("test accuracy")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", loc="lower center")
+    return figure
+
+
+def _draw_means(axes: Axes, name: str, row: dict[str, list[float]]) -> None:
+    """The mean over the seeds at each column but the seconds."""
+    means = {
+        column: statistics.mean(values)
+        for column, values in row.items()
+        if column != "seconds"
+    }
+    axes.plot(list(means), list(means.values()), marker="o", label=name)
+
+
 def benchmark(folder: pathlib.Path) -> str:
     """The section of a benchmark, with a column for each backend."""
     runs = [read(path) for path in sorted(folder.glob("*.json"))]
@@ -208,8 +285,9 @@ def benchmark(folder: pathlib.Path) -> str:
 
 def ratio(figure: dict, kind: str, other: dict | None = None) -> float:
     """Samples per second of `fit`, relative to something else."""
-    rate = statistics.median((other or figure)[kind])
-    return statistics.median(figure["fit"]) / rate
+    if other is None:
+        return throughput.quartiles(figure, "fit", kind)[0]
+    return statistics.median(figure["fit"]) / statistics.median(other[kind])
 
 
 def speedups(figures: list[dict], by: str, *cases: str) -> list[float]:
@@ -295,11 +373,41 @@ def chart(figures: list[dict]) -> Figure:
     return figure
 
 
+def growth_chart(figures: list[dict]) -> Figure:
+    """Time per multiply-add of a step, and of the bare product, by size."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for by, label in throughput.BACKENDS.items():
+        points = []
+        for each in figures:
+            case = throughput.CASES[each["case"]]
+            if (
+                each["by"] == by
+                and each.get("settings") != "tuned"
+                and each["case"].startswith("growth")
+            ):
+                weights = case.inputs * case.units
+                rates = (each["fit"], each["product"])
+                times = (1e9 / statistics.median(x) / weights for x in rates)
+                points.append((weights * case.batch_size, *times))
+        sizes, steps, products = zip(*sorted(points), strict=True)
+        (line,) = axes.loglog(sizes, steps, marker="o", label=label)
+        axes.loglog(sizes, products, "--", color=line.get_color(), alpha=0.6)
+    axes.set_xlabel("multiply-adds of the product of a batch with the weights")
+    axes.set_ylabel("ns per multiply-add")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
 def benchmarks() -> str:
     """The page of throughput, the parts of a step, and other costs."""
     run = read(throughput.OUTPUT)
     start = SPEED.format(
-        cores=run["cpu_cores"], chart=CHART, lines=lines_of(run["figures"])
+        cores=run["cpu_cores"],
+        chart=CHART,
+        growth=GROWTH_CHART,
+        lines=lines_of(run["figures"]),
     )
     table = throughput.table(run["figures"])
     folded = (
@@ -330,9 +438,15 @@ def main() -> None:
         (DOCS / name).write_text(page())
         print(DOCS / name)
     if write:
-        figure = chart(read(throughput.OUTPUT)["figures"])
-        figure.savefig(DOCS / CHART, dpi=100)
-        print(DOCS / CHART)
+        figures = read(throughput.OUTPUT)["figures"]
+        drawn = {
+            CHART: chart(figures),
+            GROWTH_CHART: growth_chart(figures),
+            WHEN_TO_USE: when_to_use(),
+        }
+        for name, figure in drawn.items():
+            figure.savefig(DOCS / name, dpi=100)
+            print(DOCS / name)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,13 @@ backend has it, and XLA compiles sparse units on TensorFlow, too; with
 `--default`, `compile()` gets no arguments. Without either both are measured.
 Peers that are installed run alongside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
-torch. Medians of five turns, with the slowest and the fastest. Memory is the
-growth in peak memory during the first `fit` (including compilation) over the
-peak after creating the data and the model.
+torch. Medians of five turns. A comparison with NumPy is the median of the
+ratios within a turn, with their quartiles. Memory is the growth in peak memory
+during the first `fit` (including compilation) over the peak after creating the
+data and the model.
+
+Times mean something on a quiet machine only: before each case the script
+measures for a second how busy all cores are, and warns above 5 %.
 """
 
 import argparse
@@ -32,6 +36,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import oracles
@@ -42,6 +47,8 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 PEERS = {"scikit-learn": "k-means", "minisom": "MiniSom"}
 SETTINGS = ["default", "tuned"]
 TURNS = 5
+QUIET = 5
+"""The most percent of all cores that others may use."""
 
 
 class Case(NamedTuple):
@@ -71,8 +78,12 @@ CASES = {
         f"growth-{inputs}x{units}": Case(inputs, units, 100, {"p": 3, "k": 2})
         for inputs, units in (
             *((784, units) for units in (250, 1000, 4000, 16000)),
-            *((inputs, 1000) for inputs in (256, 1024, 4096)),
+            *((inputs, 1000) for inputs in (64, 256, 1024, 4096, 12288)),
         )
+    },
+    **{
+        f"growth-batch-{size}": Case(784, 1000, size, {"p": 3, "k": 2})
+        for size in (1, 10, 1000, 10_000)
     },
 }
 WITH_PEERS = ("competing-small", "competing-large")
@@ -239,6 +250,9 @@ def peer_of(name: str, case: Case, images: np.ndarray) -> Callable[[], Any]:
 def measure(name: str, by: str, settings: str) -> dict:
     """Samples per second of a case by a backend or peer, and its memory."""
     case = CASES[name]
+    busy = psutil.cpu_percent(interval=1)
+    if busy > QUIET:
+        print(f"{busy:.0f} % of the cores are busy.", file=sys.stderr)
     images = images_of(case)
     some = 1000  # of the loops, which take long
     if "p" in case.layer:
@@ -272,6 +286,7 @@ def measure(name: str, by: str, settings: str) -> dict:
         "case": name,
         "by": by,
         "settings": settings if by in BACKENDS else None,
+        "busy": busy,
         **rates,
         "memory": memory,
     }
@@ -302,19 +317,32 @@ def apart(name: str, by: str, settings: str, threads: int) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def quartiles(
+    figure: dict, kind: str, other: str
+) -> tuple[float, float, float] | None:
+    """Median, first and third quartile of the ratios within each turn."""
+    if kind not in figure or other not in figure:
+        return None
+    ratios = np.divide(figure[kind], figure[other])
+    return tuple(np.percentile(ratios, [50, 25, 75]))
+
+
 def table(figures: list[dict]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| case | inputs x units, batch | by | samples/s | slowest to fastest "
+        "| case | inputs x units, batch | by | samples/s "
         "| x NumPy, float64 | x NumPy, float32 | time / product | memory, MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
-        fit, product, *loops = (
-            statistics.median(figure[kind]) if kind in figure else None
-            for kind in ("fit", "product", "float64", "float32")
-        )
-        ratios = [f"{fit / loop:.1f}" if loop else "" for loop in loops]
+        times = [
+            "{:.1f} ({:.1f} to {:.1f})".format(*ratios) if ratios else ""
+            for ratios in (
+                quartiles(figure, "fit", "float64"),
+                quartiles(figure, "fit", "float32"),
+                quartiles(figure, "product", "fit"),
+            )
+        ]
         by = {**BACKENDS, **PEERS}.get(figure["by"], "plain torch, dense")
         if figure.get("settings"):
             by += f", {figure['settings']}"
@@ -323,10 +351,8 @@ def table(figures: list[dict]) -> str:
             figure["case"],
             f"{case.inputs} x {case.units}, {case.batch_size}",
             by,
-            f"{fit:,.0f}",
-            f"{min(figure['fit']):,.0f} to {max(figure['fit']):,.0f}",
-            *ratios,
-            f"{product / fit:.1f}" if product else "",
+            f"{statistics.median(figure['fit']):,.0f}",
+            *times,
             f"{figure['memory'] / 1e6:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
