@@ -138,13 +138,15 @@ def plot_history(
 
 def _count_whole(axes: "Axes") -> None:
     """Ticks at whole epochs, also where there is but one."""
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _add_legend(figure: "Figure") -> None:
     """One legend for all panels, below them: training, then validation."""
     lines = {
-        line.get_label(): line
+        str(line.get_label()): line
         for style in ("--", "-")
         for axes in figure.axes
         for line in axes.lines
@@ -154,8 +156,8 @@ def _add_legend(figure: "Figure") -> None:
         return
     columns = min(2, len(figure.axes))
     figure.legend(
-        lines.values(),
-        lines.keys(),
+        list(lines.values()),
+        list(lines),
         loc="outside lower center",
         ncols=columns,
         frameon=False,
