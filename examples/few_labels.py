@@ -63,13 +63,19 @@ def draw(labels: np.ndarray) -> Draws:
     return draws
 
 
+def scaled(features: Rows) -> Rows:
+    """Features that are centred, with a mean squared norm of 1."""
+    mean = features[0].mean(axis=0)
+    scale = np.sqrt(np.mean(np.sum((features[0] - mean) ** 2, axis=1)))
+    train, test = ((each - mean) / scale for each in features)
+    return train, test
+
+
 def read_out(
     features: Rows, labels: tuple[np.ndarray, np.ndarray], draws: Draws
 ) -> dict[str, float]:
     """Test accuracy of a logistic regression for each number of labels."""
-    mean = features[0].mean(axis=0)
-    scale = np.sqrt(np.mean(np.sum((features[0] - mean) ** 2, axis=1)))
-    train, test = ((each - mean) / scale for each in features)
+    train, test = scaled(features)
     accuracies = {}
     for name, places in draws.items():
         model = LogisticRegression(
