@@ -74,9 +74,10 @@ class Oja(kh.KernelLayer):
     ) -> dict[str, Any]:
         error = inputs - response @ ops.transpose(state["kernel"])
         step = kh.sum_over_replicas(ops.transpose(error) @ response)
+        samples = ops.cast(ops.shape(inputs)[0], self.state_dtype)
         return {
             "kernel": state["kernel"] + self.unit_rates(state, rates) * step,
-            "samples": state["samples"] + ops.shape(inputs)[0],
+            "samples": state["samples"] + samples,
         }
 
 
