@@ -190,6 +190,7 @@ def curves(accuracies: dict[str, dict[str, float]]) -> Figure:
         axes.plot(list(row), list(row.values()), marker="o", label=name)
     axes.set_xlabel("labelled images")
     axes.set_ylabel("accuracy")
+    axes.tick_params(axis="x", rotation=30)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure

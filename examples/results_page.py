@@ -256,9 +256,10 @@ def when_to_use() -> Figure:
         _draw_means(right, name, turned)
     right.set_xlabel("degrees by which MNIST has turned slowly")
     left.set_ylabel("test accuracy")
-    for axes in (left, right):
+    left.tick_params(axis="x", rotation=30)
+    for axes, corner in ((left, "lower right"), (right, "lower left")):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", loc="lower center")
+        axes.legend(fontsize="small", loc=corner)
     return figure
 
 
