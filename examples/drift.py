@@ -375,7 +375,12 @@ def curves(rows: dict[str, Accuracies]) -> Figure:
         axes.set_xlabel("stage")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy")
-    panels[0].legend(fontsize="small")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        fontsize="small",
+    )
     return figure
 
 

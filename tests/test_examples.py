@@ -245,7 +245,13 @@ def test_the_chart_shows_how_much_faster_than_numpy_each_backend_is(
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/faq.md", "docs/hebbian-learning.md"]
+    "page",
+    [
+        "README.md",
+        "docs/faq.md",
+        "docs/hebbian-learning.md",
+        "docs/guides/drift.md",
+    ],
 )
 def test_the_figures_of_a_page_stand_in_the_results(page):
     root = EXAMPLES.parent
