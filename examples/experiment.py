@@ -108,15 +108,15 @@ def file_of(args: argparse.Namespace, name: str) -> pathlib.Path | None:
 
 
 def _duration(path: pathlib.Path) -> str:
-    """How long the results of the documentation took."""
-    if not path.exists():
-        return "Not measured yet. --quick takes less than a minute."
-    results = json.loads(path.read_text())
-    rows = results["rows"].values()
-    minutes = sum(np.median(row["seconds"]) for row in rows) / 60
+    """How long the results of the documentation took, if they say so."""
+    results = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    times = [row.get("seconds") for row in results["rows"].values()]
+    if not times or None in times:
+        return "--quick takes less than a minute."
+    minutes = max(1, round(sum(map(np.median, times)) / 60))
     return (
-        f"One seed takes about {max(1, round(minutes))} minutes on "
-        f"{results['cpu_cores']} CPU cores, --quick less than one."
+        f"One seed takes about {minutes} minutes on {results['cpu_cores']} CPU "
+        "cores, --quick less than one."
     )
 
 
