@@ -20,6 +20,12 @@ settings.register_profile("keras", deadline=None, derandomize=True)
 settings.load_profile("keras")
 
 
+def pytest_configure(config):
+    """Workers take one core each, and do not wait for one another's threads."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(7)
