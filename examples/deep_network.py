@@ -87,18 +87,25 @@ def first_blocks(model: keras.Model, count: int) -> keras.Model:
 
 
 def features(
+    model: keras.Model, train: experiment.Split, test: experiment.Split
+) -> Features:
+    """Outputs for the images."""
+    return tuple(model.predict(x, batch_size=100) for x, _ in (train, test))
+
+
+def average_with_mirrored(
+    seen: Features,
     model: keras.Model,
     train: experiment.Split,
     test: experiment.Split,
-    mirrored: bool,
-) -> Features:
-    """Outputs for the images, or their mean with those for mirror images."""
-    found = tuple(model.predict(x, batch_size=100) for x, _ in (train, test))
-    if mirrored:
-        for outputs, (images, _) in zip(found, (train, test), strict=True):
-            outputs += model.predict(images[:, :, ::-1], batch_size=100)
-            outputs /= 2
-    return found
+) -> None:
+    """Replaces features, in place, by their mean with those of mirror images.
+
+    Two copies of the features would take gigabytes.
+    """
+    for outputs, (images, _) in zip(seen, (train, test), strict=True):
+        outputs += model.predict(images[:, :, ::-1], batch_size=100)
+        outputs /= 2
 
 
 def read_out(
@@ -189,23 +196,27 @@ def compare(
     """Each depth of a network that learned, and a network of random filters."""
     model = learned(blocks, train[0])
     depth = len(blocks)
-    whole = first_blocks(model, depth)
-    seen = features(whole, train, test, mirrored=False)
-    yield (
-        f"SoftHebb, {depth} layers, the paper's readout",
-        *read_out_of_the_paper(seen, train, test, epochs),
-    )
-    del seen  # gigabytes
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
     for count in range(depth, 0, -1):
-        seen = features(first_blocks(model, count), train, test, mirrored)
+        network = first_blocks(model, count)
+        seen = features(network, train, test)
+        if count == depth:
+            yield (
+                f"SoftHebb, {depth} layers, the paper's readout",
+                *read_out_of_the_paper(seen, train, test, epochs),
+            )
+        if mirrored:
+            average_with_mirrored(seen, network, train, test)
         yield (
             f"SoftHebb, {count} layer" + "s" * (count > 1),
             read_out(seen, train, test),
             kernel,
         )
-    whole = first_blocks(random(blocks, train[0]), depth)
-    seen = features(whole, train, test, mirrored)
+        del seen  # gigabytes
+    network = first_blocks(random(blocks, train[0]), depth)
+    seen = features(network, train, test)
+    if mirrored:
+        average_with_mirrored(seen, network, train, test)
     yield f"random filters, {depth} layers", read_out(seen, train, test), None
 
 

@@ -6,10 +6,12 @@ All training images are available, but only some have a label: 1, 5 or 10 of
 each class, 1, 5 or 10 % of the images, or all. Features are learned once from
 all images, without labels, and for each number of labels a logistic regression
 is trained on them. The layers have their default arguments, and for soft
-competition those of its paper on MNIST. Baselines are the same readout of the
-pixels, of principal components and of random units, and networks of the same
-size trained by backpropagation on the labelled images alone. Each seed draws
-other labels.
+competition those of its paper on MNIST. The deep network is that of
+`mnist_deep.py` or `cifar10_deep.py`, with 24 units in its first layer.
+Baselines are the same readout of the pixels, of principal components and of
+random units, and networks of the size of the dense layer and of the single
+convolution, trained by backpropagation on the labelled images alone. Each seed
+draws other labels.
 
 Before the readout all features are centred and scaled to a mean squared norm
 of 1, by the mean and the norms of all training images. Its arguments are the
@@ -28,8 +30,11 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
+import cifar10_deep
+import deep_network
 import experiment
 import keras_hebbian as kh
+import mnist_deep
 
 # Of each class if >= 1, otherwise a share of the images.
 LABELS = {
@@ -145,6 +150,25 @@ def convolution(units: int, shape: tuple[int, ...]) -> list[keras.Layer]:
     ]
 
 
+def deep(
+    units: int, shape: tuple[int, ...], images: Rows, learning: bool
+) -> Rows:
+    """Features of the network of `cifar10_deep.py` or `mnist_deep.py`.
+
+    The first of its layers has `units` units.
+    """
+    blocks_of = cifar10_deep.blocks if shape[-1] == 3 else mnist_deep.blocks
+    blocks = blocks_of(units)
+    images = tuple(each.reshape(len(each), *shape) for each in images)
+    make = deep_network.learned if learning else deep_network.random
+    network = deep_network.first_blocks(make(blocks, images[0]), len(blocks))
+    train, test = (
+        network.predict(each, batch_size=100, verbose=0).astype("float32")
+        for each in images
+    )
+    return train, test
+
+
 def backpropagation(
     layers: list[keras.Layer],
     train: experiment.Split,
@@ -217,6 +241,12 @@ def compare(
     }
     for name, (layers, count) in learned.items():
         outputs = features(layers, images, count)
+        yield name, read_out(outputs, labels, draws)
+    for name, learning in (
+        ("soft competition, deep", True),
+        ("random, deep", False),
+    ):
+        outputs = deep(4 if quick else 24, shape, images, learning)
         yield name, read_out(outputs, labels, draws)
     yield "pixels", read_out(images, labels, draws)
     components = PCA(min(100, units)).fit(images[0])

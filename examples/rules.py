@@ -19,6 +19,7 @@ of 10 % of their labels on the last tenth of the training images is chosen, for
 each number of units. There are no more components than inputs. Takes hours.
 
 The figures are written after every row, and a run continues where it stopped.
+At the end they are written as a table and drawn, too.
 `--only` and `--settings` run a part of the rows.
 
 Add your own rule with one line: `RULES` maps names to functions that make
@@ -41,6 +42,7 @@ from typing import Any, NamedTuple
 import joblib
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.image import PatchExtractor
@@ -423,6 +425,30 @@ def table(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def chart(results: dict[str, Any]) -> Figure:
+    """Test accuracy of each rule with all labels, 10 % and 1 % of them"""
+    settings = results["settings"]
+    count = len(settings)
+    figure = Figure(figsize=(7, 2.8 * count), layout="constrained")
+    panels = figure.subplots(count, squeeze=False)[:, 0]
+    for axes, (setting, rows) in zip(panels, settings.items(), strict=True):
+        names = [name for name, row in rows.items() if row["seeds"]]
+        for label, marker in zip(LABELS, "osd", strict=True):
+            means = [
+                np.mean([each[label] for each in rows[name]["seeds"].values()])
+                for name in names
+            ]
+            axes.plot(means, names, marker, label=f"{label} labels")
+        axes.set_title(setting, fontsize="medium")
+        axes.set_xlabel("test accuracy")
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", labelsize="small")
+        axes.grid(alpha=0.3)
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=len(LABELS))
+    return figure
+
+
 def arguments_of(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = experiment.parser_of(__doc__, NAME)
@@ -488,6 +514,9 @@ def main(arguments: list[str] | None = None) -> None:
         for name in args.only:
             compare(name, setting, data, args, rows, results)
     print(f"\n{table(results)}")
+    if args.output is not None:
+        args.output.with_suffix(".md").write_text(table(results))
+        chart(results).savefig(args.output.with_suffix(".png"), dpi=100)
     if args.quick:
         print(experiment.QUICK)
 

@@ -30,7 +30,7 @@ def main(path):
     images = keras.layers.Reshape((3, 2, 1))(inputs)
     soft = kh.Convolution(kh.SoftHebb(3), kernel_size=2, name="soft")(images)
     others = [
-        kh.Triangle(2, name="triangle")(soft),
+        kh.Triangle(name="triangle")(soft),
         kh.HebbianPCA(2, center=True, name="components")(inputs),
         kh.SelfOrganizingMap((2, 2), name="map")(inputs),
     ]

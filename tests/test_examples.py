@@ -146,7 +146,7 @@ def test_gallery(tmp_path, run_here, large_digits):
         ("examples/hebbian_mlp.py", 3),
         ("examples/hybrid.py", 3),
         pytest.param("tests/benchmarks/export.py", 3, marks=LITERT),
-        ("examples/few_labels.py", 9),
+        ("examples/few_labels.py", 11),
         ("examples/mnist_deep.py", 4),
         ("examples/cifar10_deep.py", 6),
         ("tests/benchmarks/convolution.py", 3),
