@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -74,6 +75,10 @@ def _needs_batches(callback: Any) -> bool:
         is not getattr(keras.callbacks.Callback, name)
         for name in _BATCH_HOOKS
     )
+
+
+def _only_reshapes(layer: keras.Layer) -> bool:
+    return type(layer) in (keras.layers.Flatten, keras.layers.Reshape)
 
 
 def _as_in(method: Any) -> Callable[[_Method], _Method]:
@@ -256,9 +261,10 @@ class _LocalTraining(_Mixin):
                 )
 
     def _layers_at_the_input(self) -> list[LocalLearningLayer]:
-        """The local layers that get the inputs of the model unchanged."""
+        """The local layers that get the values of the inputs unchanged."""
         if type(self).call is keras.Sequential.call:
-            first = self.layers[:1]
+            upwards = itertools.dropwhile(_only_reshapes, self.layers)
+            first = list(itertools.islice(upwards, 1))
         elif type(self).call is _Functional.call and len(self.inputs) == 1:
             first = [x for x in self.layers if x.input is self.inputs[0]]
         else:

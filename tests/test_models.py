@@ -399,6 +399,20 @@ def test_what_reaches_the_layer_decides_whether_data_are_refused(digits):
         direct.fit(-digits[:40], verbose=0)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_undefined_values_are_refused_before_the_first_step(digits, value):
+    """Also behind layers that change nothing but the shape."""
+    below = [keras.layers.Reshape((8, 8)), keras.layers.Flatten()]
+    layer = kh.HebbianCompetitive(4)
+    model = kh.HebbianSequential([keras.Input((64,)), *below, layer])
+    model.compile()
+    images = digits[:40].copy()
+    images[30, 5] = value
+    with pytest.raises(ValueError, match=f"Expected finite.*{value}"):
+        model.fit(images, verbose=0)
+    assert int(layer.iterations) == 0
+
+
 def test_shapes_are_checked_as_in_predict():
     model = kh.HebbianSequential([keras.Input((8,)), kh.HebbianCompetitive(4)])
     model.compile()
