@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_hebbian._arguments import Tensor, check_choice, check_integer
+from keras_hebbian._backend import convolution_is_slow
 from keras_hebbian.layers import _patches
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.local_learning import LocalLearningLayer
@@ -38,7 +39,8 @@ class Convolution(keras.layers.Wrapper):
     `keras.layers.Conv2D`, reshaped; the same holds for one and three axes.
 
     At inference, a layer whose response is the product of inputs and kernel
-    (`KernelLayer`) is computed as one convolution, without patches.
+    (`KernelLayer`) is computed as one convolution, without patches, except by
+    JAX on a CPU, whose convolution is slower.
 
     Example:
 
@@ -219,7 +221,7 @@ class Convolution(keras.layers.Wrapper):
             # torch assigns in place, but autograd still needs the old values.
             state = {name: ops.copy(value) for name, value in state.items()}
         from_all = learning and self.positions is None
-        if from_all or layer._observers or not self._is_product():
+        if from_all or layer._observers or not self._is_convolution():
             samples = ops.cast(self._patches(inputs), layer.state_dtype)
             for observe in layer._observers:
                 observe(samples)
@@ -243,9 +245,10 @@ class Convolution(keras.layers.Wrapper):
             inputs = ops.cast(inputs, self.layer.compute_dtype)
             self.layer.update_state(self._samples(inputs))
 
-    def _is_product(self) -> bool:
-        """Whether the wrapped layer responds with `inputs @ kernel`."""
-        return type(self.layer).respond is KernelLayer.respond
+    def _is_convolution(self) -> bool:
+        """Whether outputs need no patches: they are `inputs @ kernel`."""
+        is_product = type(self.layer).respond is KernelLayer.respond
+        return is_product and not convolution_is_slow()
 
     def _convolve(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         layer = self.layer
