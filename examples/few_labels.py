@@ -145,6 +145,7 @@ def convolution(units: int, shape: tuple[int, ...]) -> list[keras.Layer]:
     """The same size of a convolution, to be trained by backpropagation."""
     return [
         keras.layers.Reshape(shape),
+        keras.layers.BatchNormalization(center=False, scale=False),
         keras.layers.Conv2D(units, 5, activation="relu"),
         keras.layers.AveragePooling2D((shape[0] - 4) // 4),
     ]

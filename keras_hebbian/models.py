@@ -3,7 +3,6 @@
 import functools
 import inspect
 import itertools
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,7 +10,8 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from keras_hebbian._backend import Rows, jax_execution, row_batches
+from keras_hebbian._backend import Rows, jax_execution
+from keras_hebbian._execution import rows_of, steps_of_execution, takes_rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
@@ -30,51 +30,6 @@ _Mixin: Any = object  # of Keras's models, whose attributes it uses
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
-
-STEPS_PER_EXECUTION = 20
-TUNED_FROM = 100  # batches per epoch; for fewer, compiling takes too long
-ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
-
-_BATCH_HOOKS = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-)
-
-
-_FOR_ROWS = {  # arguments of `fit` that do not need the array
-    "x",
-    "batch_size",
-    "epochs",
-    "verbose",
-    "callbacks",
-    "shuffle",
-    "initial_epoch",
-}
-
-
-def _batches_of(given: dict[str, Any]) -> int:
-    """Number of batches per epoch of `fit`, 0 if its data are not arrays."""
-    arrays = keras.tree.flatten(given.get("x"))
-    if not arrays or not all(getattr(each, "shape", ()) for each in arrays):
-        return 0
-    if given.get("steps_per_epoch"):
-        return given["steps_per_epoch"]
-    return math.ceil(arrays[0].shape[0] / (given.get("batch_size") or 32))
-
-
-def _needs_batches(callback: Any) -> bool:
-    """Whether a callback acts on each batch."""
-    by_epoch = "epoch" in (
-        getattr(callback, "save_freq", None),  # Keras's checkpoints
-        getattr(callback, "per", None),  # `WeightVisualization`
-    )
-    return not by_epoch and any(
-        getattr(getattr(callback, name), "__func__", None)
-        is not getattr(keras.callbacks.Callback, name)
-        for name in _BATCH_HOOKS
-    )
 
 
 def _only_reshapes(layer: keras.Layer) -> bool:
@@ -135,53 +90,20 @@ class _LocalTraining(_Mixin):
             callbacks = [each for each in callbacks if each is not None]
             given["callbacks"] = [LayerReports(), *callbacks]
         if self.compiled and not self._steps_are_given:
-            self._choose_steps(_batches_of(given), callbacks)
+            self._set_steps(steps_of_execution(self, given, callbacks))
         self._notice_frozen_layers()
-        if self._takes_rows(given):
-            size = given.pop("batch_size", None) or 32
-            shuffle = given.pop("shuffle", True)
-            given["x"] = row_batches(given["x"], size, shuffle)
-            given["shuffle"] = False
+        own_step = type(self).train_step is not _LocalTraining.train_step
+        if not own_step and takes_rows(self, given):
+            given |= rows_of(**given)
         return fit(**given)
 
-    def _choose_steps(self, batches: int, callbacks: Any) -> None:
+    def _set_steps(self, steps: int) -> None:
         """Sets `steps_per_execution`, which `compile` left open."""
-        several = (
-            self.loss is None
-            and not self.run_eagerly
-            and keras.backend.backend() != "torch"  # runs single steps
-            and keras.distribution.distribution() is None
-            and batches >= TUNED_FROM
-            and not any(map(_needs_batches, callbacks))
-        )
-        steps = STEPS_PER_EXECUTION if several else 1
         if steps != self.steps_per_execution:
             self.steps_per_execution = steps
             self.train_function = None
             self.test_function = None
             self.predict_function = None
-
-    def _takes_rows(self, given: dict[str, Any]) -> bool:
-        """Whether the step itself may take its batch from the array.
-
-        Only on TensorFlow and a CPU: the data pipelines of JAX and torch are
-        cheap, and that of TensorFlow runs while a GPU computes.
-        """
-        x = given.get("x")
-        return (
-            keras.backend.backend() == "tensorflow"
-            and self.compiled
-            and self.loss is None
-            and not self.run_eagerly
-            and not self.jit_compile
-            and self.distribute_strategy.num_replicas_in_sync == 1
-            and type(self).train_step is _LocalTraining.train_step
-            and type(x) is np.ndarray
-            and x.dtype.kind in "fiub"
-            and len(x) <= ROWS_UP_TO
-            and given.get("shuffle", True) in (True, False)
-            and given.keys() <= _FOR_ROWS
-        )
 
     def _notice_frozen_layers(self) -> None:
         """Recompiles the step, which fixes whether each layer learns."""

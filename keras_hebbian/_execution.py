@@ -1,0 +1,102 @@
+"""How `fit` without a loss runs its steps, where `compile` leaves it open."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_hebbian._backend import row_batches
+
+STEPS_PER_EXECUTION = 20
+TUNED_FROM = 100  # batches per epoch; for fewer, compiling takes too long
+ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
+
+_BATCH_SIZE = 32  # of `fit` in Keras
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+)
+_FOR_ROWS = {  # arguments of `fit` that do not need the array
+    "x",
+    "batch_size",
+    "epochs",
+    "verbose",
+    "callbacks",
+    "shuffle",
+    "initial_epoch",
+}
+
+
+def steps_of_execution(
+    model: keras.Model, given: dict[str, Any], callbacks: Any
+) -> int:
+    """The `steps_per_execution` of a `fit` with the given arguments."""
+    several = (
+        model.loss is None
+        and not model.run_eagerly
+        and keras.backend.backend() != "torch"  # runs single steps
+        and keras.distribution.distribution() is None
+        and _batches_of(given) >= TUNED_FROM
+        and not any(map(_needs_batches, callbacks))
+    )
+    return STEPS_PER_EXECUTION if several else 1
+
+
+def takes_rows(model: keras.Model, given: dict[str, Any]) -> bool:
+    """Whether the step itself may take its batch from the array.
+
+    Only on TensorFlow and a CPU: the data pipelines of JAX and torch are
+    cheap, and that of TensorFlow runs while a GPU computes.
+    """
+    x = given.get("x")
+    return (
+        keras.backend.backend() == "tensorflow"
+        and model.compiled
+        and model.loss is None
+        and not model.run_eagerly
+        and not model.jit_compile
+        and model.distribute_strategy.num_replicas_in_sync == 1
+        and type(x) is np.ndarray
+        and x.dtype.kind in "fiub"
+        and len(x) <= ROWS_UP_TO
+        and given.get("shuffle", True) in (True, False)
+        and given.keys() <= _FOR_ROWS
+    )
+
+
+def rows_of(
+    x: np.ndarray,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    **others: Any,
+) -> dict[str, Any]:
+    """The arguments of `fit` that replace these if the step takes rows."""
+    batches = row_batches(x, batch_size or _BATCH_SIZE, shuffle)
+    return {"x": batches, "batch_size": None, "shuffle": False}
+
+
+def _batches_of(given: dict[str, Any]) -> int:
+    """Number of batches per epoch of `fit`, 0 if its data are not arrays."""
+    arrays = keras.tree.flatten(given.get("x"))
+    if not arrays or not all(getattr(each, "shape", ()) for each in arrays):
+        return 0
+    if given.get("steps_per_epoch"):
+        return given["steps_per_epoch"]
+    size = given.get("batch_size") or _BATCH_SIZE
+    return math.ceil(arrays[0].shape[0] / size)
+
+
+def _needs_batches(callback: Any) -> bool:
+    """Whether a callback acts on each batch."""
+    by_epoch = "epoch" in (
+        getattr(callback, "save_freq", None),  # Keras's checkpoints
+        getattr(callback, "per", None),  # `WeightVisualization`
+    )
+    return not by_epoch and any(
+        getattr(getattr(callback, name), "__func__", None)
+        is not getattr(keras.callbacks.Callback, name)
+        for name in _BATCH_HOOKS
+    )
