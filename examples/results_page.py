@@ -68,6 +68,14 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
             "backpropagation": "backpropagation",
         },
     ),
+    "CIFAR-10, 10 labels per class, three narrow layers": (
+        "few_labels_cifar10",
+        "10 a class",
+        {
+            "Hebbian": "soft competition, deep",
+            "random units": "random, deep",
+        },
+    ),
     "MNIST after a slow turn by 60 degrees, 400 units, old labels": (
         "drift",
         "60",
@@ -238,28 +246,37 @@ def summary() -> str:
 
 def when_to_use() -> Figure:
     """Few labels and drift, where learning without labels pays."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    few = read(DOCS / "results" / "few_labels.json")["rows"]
-    for name in (
-        "competing units",
-        "random units",
-        "pixels",
-        "backpropagation",
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    *few, right = figure.subplots(1, 3)
+    for axes, data, name in zip(
+        few,
+        ("MNIST", "CIFAR-10"),
+        ("few_labels", "few_labels_cifar10"),
+        strict=True,
     ):
-        _draw_means(left, name, few[name])
-    left.set_xlabel("MNIST images that have a label")
+        rows = read(DOCS / "results" / f"{name}.json")["rows"]
+        for row in (
+            "competing units",
+            "soft competition, deep",
+            "random, deep",
+            "pixels",
+            "backpropagation",
+            "backpropagation, convolution",
+        ):
+            _draw_means(axes, row, rows[row])
+        axes.set_xlabel(f"{data} images that have a label")
+        axes.tick_params(axis="x", rotation=30)
     drift = read(DOCS / "results" / "drift.json")["rows"]
     for name in ("units, learning on", "units, frozen", "network, frozen"):
         row = drift[f"turning: {name}"]
         turned = {at: x for at, x in row.items() if at.isdigit()}
         _draw_means(right, name, turned)
     right.set_xlabel("degrees by which MNIST has turned slowly")
-    left.set_ylabel("test accuracy")
-    left.tick_params(axis="x", rotation=30)
-    for axes, corner in ((left, "lower right"), (right, "lower left")):
+    few[0].set_ylabel("test accuracy")
+    for axes in (*few, right):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", loc=corner)
+    few[1].legend(fontsize="small")
+    right.legend(fontsize="small", loc="lower left")
     return figure
 
 

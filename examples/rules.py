@@ -56,7 +56,6 @@ Layers = list[keras.Layer]
 NAME = "rules.json"
 LABELS = ("all", "10 %", "1 %")
 COLUMNS = ("winners", *LABELS, "sparsity", "dead units", "seconds")
-POSITIVE = keras.initializers.RandomUniform(0, 2)
 
 
 class Setting(NamedTuple):
@@ -118,8 +117,11 @@ def map_of(units: int, power: float = 1, **given: Any) -> Layers:
 
 def random_units(units: int, power: float = 2, positive: bool = True) -> Layers:
     """Units that stay as they start"""
-    start = {"kernel_initializer": POSITIVE if positive else "random_normal"}
-    return competing(units, power, trainable=False, **start)
+    # A new one each time: an initializer repeats its values.
+    start = keras.initializers.RandomUniform(0, 2)
+    if not positive:
+        start = keras.initializers.RandomNormal()
+    return competing(units, power, trainable=False, kernel_initializer=start)
 
 
 def k_means(samples: np.ndarray, units: int, power: float = 1) -> Layers:

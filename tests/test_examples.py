@@ -271,6 +271,23 @@ def test_the_table_of_the_defaults_is_that_of_the_study(monkeypatch):
     assert (results / "defaults.md").read_text() == defaults.table(study)
 
 
+def test_the_page_of_the_rules_shows_the_figures_of_the_experiment(
+    monkeypatch,
+):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import rules
+
+    docs = EXAMPLES.parent / "docs"
+    measured = json.loads((docs / "results" / "rules.json").read_text())
+    table = (docs / "results" / "rules.md").read_text()
+    assert table == rules.table(measured)
+    page = (docs / "guides" / "which-rule.md").read_text()
+    quoted = re.findall(r"\d+\.\d+ %", page)
+    assert quoted
+    for figure in quoted:
+        assert re.search(rf"{figure[:-2]}0? ± |\b{figure}", table), figure
+
+
 @pytest.mark.slow
 def test_defaults(tmp_path, run_here):
     """On the small sets; the full study takes minutes."""
@@ -314,6 +331,8 @@ def test_rules(tmp_path, run_here):
     again = run_here("rules.py", *given)
     assert again.strip() == printed[printed.index("| digits, 16") :].strip()
     assert json.loads((tmp_path / "rules.json").read_text()) == results
+    assert (tmp_path / "rules.md").read_text().strip() in again
+    assert (tmp_path / "rules.png").exists()
 
 
 def test_the_best_arguments_of_a_rule_are_chosen(
