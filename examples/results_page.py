@@ -275,7 +275,7 @@ def when_to_use() -> Figure:
     few[0].set_ylabel("test accuracy")
     for axes in (*few, right):
         axes.grid(alpha=0.3)
-    few[1].legend(fontsize="small")
+    few[0].legend(fontsize="small", loc="lower right")
     right.legend(fontsize="small", loc="lower left")
     return figure
 
