@@ -69,9 +69,7 @@ def patch_k_means(
     side = outputs.shape[1] // 2
     outputs = layers.AveragePooling2D(side, side + 1)(kh.Triangle()(outputs))
     model = keras.Model(inputs, layers.Flatten(dtype="float16")(outputs))
-    seen = deep_network.features(model, train, test)
-    deep_network.average_with_mirrored(seen, model, train, test)
-    return seen
+    return deep_network.features(model, train, test, mirrored=True)
 
 
 def run(

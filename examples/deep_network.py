@@ -87,10 +87,16 @@ def first_blocks(model: keras.Model, count: int) -> keras.Model:
 
 
 def features(
-    model: keras.Model, train: experiment.Split, test: experiment.Split
+    model: keras.Model,
+    train: experiment.Split,
+    test: experiment.Split,
+    mirrored: bool = False,
 ) -> Features:
-    """Outputs for the images."""
-    return tuple(model.predict(x, batch_size=100) for x, _ in (train, test))
+    """Outputs for the images, or their mean with those for mirror images."""
+    seen = tuple(model.predict(x, batch_size=100) for x, _ in (train, test))
+    if mirrored:
+        average_with_mirrored(seen, model, train, test)
+    return seen
 
 
 def average_with_mirrored(
@@ -214,9 +220,7 @@ def compare(
         )
         del seen  # gigabytes
     network = first_blocks(random(blocks, train[0]), depth)
-    seen = features(network, train, test)
-    if mirrored:
-        average_with_mirrored(seen, network, train, test)
+    seen = features(network, train, test, mirrored)
     yield f"random filters, {depth} layers", read_out(seen, train, test), None
 
 

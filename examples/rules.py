@@ -16,7 +16,8 @@ the features; for backpropagation, of learning with all labels.
 Every rule has four sets of arguments to choose from. They learn from the first
 20,000 training images, with the first seed, and the one with the best readout
 of 10 % of their labels on the last tenth of the training images is chosen, for
-each number of units. There are no more components than inputs. Takes hours.
+each number of units. There are no more components than inputs. Takes hours,
+and up to 15 GB of memory.
 
 The figures are written after every row, and a run continues where it stopped.
 At the end they are written as a table and drawn, too.

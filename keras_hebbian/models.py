@@ -92,8 +92,8 @@ class _LocalTraining(_Mixin):
         if self.compiled and not self._steps_are_given:
             self._set_steps(steps_of_execution(self, given, callbacks))
         self._notice_frozen_layers()
-        own_step = type(self).train_step is not _LocalTraining.train_step
-        if not own_step and takes_rows(self, given):
+        as_here = type(self).train_step is _LocalTraining.train_step
+        if as_here and takes_rows(self, given):
             given |= rows_of(**given)
         return fit(**given)
 
