@@ -30,6 +30,7 @@ ORDER = (  # of the experiments; all others come after these
     "lateral_inhibition",
     "cifar10_readout",
     "cifar10_deep",
+    "cifar10_narrow",
     "mnist_deep",
     "few_labels",
     "few_labels_cifar10",

@@ -89,11 +89,46 @@ def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
     return total + ops.transpose(sums)
 
 
-def add_product(total: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """`total + one * other`, on torch in one pass."""
+def multiply(one: Tensor, other: Tensor, overwrite: bool = False) -> Tensor:
+    """`one * other`; with `overwrite`, on torch in the memory of `one`.
+
+    On torch new memory takes longer than the product.
+    """
+    if overwrite and keras.backend.backend() == "torch":
+        return one.mul_(other)
+    return one * other
+
+
+def add_product(
+    total: Tensor, one: Tensor, other: Tensor, overwrite: bool = False
+) -> Tensor:
+    """`total + one * other`; with `overwrite`, on torch in the memory of
+    `one`."""
+    product = multiply(one, other, overwrite)
     if keras.backend.backend() == "torch":
-        return total.addcmul(one, other)
-    return total + one * other
+        return product.add_(total)
+    return total + product
+
+
+def negative_except(values: Tensor, columns: Tensor) -> Tensor:
+    """`-values`, except for one column of each row; on torch in the memory of
+    `values`.
+
+    Takes `(rows, columns)` and indices `(rows,)`.
+    """
+    chosen = columns[:, None]
+    if keras.backend.backend() == "torch":
+        kept = values.gather(1, chosen)
+        return values.neg_().scatter_(1, chosen, kept)
+    places = ops.arange(values.shape[-1], dtype=chosen.dtype)
+    return ops.where(places == chosen, values, -values)
+
+
+def lengths(matrix: Tensor) -> Tensor:
+    """The Euclidean norm of each column, on torch without a second matrix."""
+    if keras.backend.backend() == "torch":
+        return matrix.norm(dim=0)
+    return ops.sqrt(ops.sum(matrix * matrix, axis=0))
 
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:

@@ -74,6 +74,25 @@ def test_a_product_is_added():
     tensors = [ops.convert_to_tensor(x.copy()) for x in (total, one, other)]
     (added,) = numpy_of([_backend.add_product(*tensors)])
     np.testing.assert_allclose(added, total + one * other, rtol=1e-6)
+    given = zip(numpy_of(tensors), (total, one, other), strict=True)
+    for tensor, value in given:
+        np.testing.assert_array_equal(tensor, value.astype(tensor.dtype))
+    added = _backend.add_product(*tensors, overwrite=True)
+    np.testing.assert_allclose(
+        *numpy_of([added]), total + one * other, rtol=1e-6
+    )
+
+
+def test_lengths_of_columns():
+    matrix = ops.convert_to_tensor([[3.0, 0.0], [4.0, 0.0]])
+    np.testing.assert_array_equal(*numpy_of([_backend.lengths(matrix)]), [5, 0])
+
+
+def test_all_but_one_value_of_a_row_change_their_sign():
+    values = ops.convert_to_tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    chosen = ops.convert_to_tensor([2, 0])
+    (changed,) = numpy_of([_backend.negative_except(values, chosen)])
+    np.testing.assert_array_equal(changed, [[-1, -2, 3], [4, -5, -6]])
 
 
 @pytest.mark.parametrize(("first", "expected"), [(True, 1), (False, 2)])

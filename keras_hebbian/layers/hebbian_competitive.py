@@ -201,13 +201,15 @@ class HebbianCompetitive(KernelLayer):
         if self.kernel_initializer is not None:
             total = sum_over_replicas(direction())
             scale = competitive.scale(total, rates, self.precision)
-            learned = competitive.step(kernel, total, scale)
+            learned = competitive.step(kernel, total, scale, overwrite=True)
         else:
             learned, scale = self._start_or_step(
                 inputs, kernel, direction, rates
             )
         if self.min_norm:
-            learned = competitive.at_least(learned, self.p, self.min_norm)
+            learned = competitive.at_least(
+                learned, self.p, self.min_norm, overwrite=True
+            )
         return {"kernel": self.constrain(learned), "scale": scale}
 
     def _start_or_step(
@@ -246,7 +248,7 @@ class HebbianCompetitive(KernelLayer):
             return competitive.at_norm(total, self.p, self.START_NORM)
 
         def step() -> Tensor:
-            return competitive.step(kernel, total, scale)
+            return competitive.step(kernel, total, scale, overwrite=True)
 
         return choose(starts, start, step), scale
 

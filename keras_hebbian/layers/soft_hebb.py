@@ -176,8 +176,8 @@ class SoftHebb(KernelLayer):
         scale = competitive.scale(
             direction, self.unit_rates(state, rates), self.precision
         )
-        kernel = self.constrain(competitive.step(kernel, direction, scale))
-        return {"kernel": kernel, "scale": scale}
+        learned = competitive.step(kernel, direction, scale, overwrite=True)
+        return {"kernel": self.constrain(learned), "scale": scale}
 
     def unit_rates(
         self, state: dict[str, Tensor], rates: dict[str, Tensor]

@@ -28,6 +28,8 @@ from keras_hebbian._backend import (
     add_segments,
     first_and_kth,
     largest_magnitude,
+    lengths,
+    multiply,
 )
 from keras_hebbian._powers import power
 
@@ -53,6 +55,8 @@ def dual(kernel: Tensor, p: float) -> Tensor:
 def norms(kernel: Tensor, p: float) -> Tensor:
     """The p-norms `(sum_i |W[i, u]|^p)^(1/p)`, which learning brings to 1;
     `(units,)`."""
+    if p == 2:
+        return lengths(kernel)
     return power(ops.sum(kernel * dual(kernel, p), axis=0), 1 / p)
 
 
@@ -109,13 +113,17 @@ def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
     return ops.transpose(inputs) @ (inputs @ centred)
 
 
-def at_least(kernel: Tensor, p: float, norm: float) -> Tensor:
+def at_least(
+    kernel: Tensor, p: float, norm: float, overwrite: bool = False
+) -> Tensor:
     """The kernel, with units below the p-norm `norm` scaled up to it.
 
-    A step may take a unit far below norm 1, where it loses every sample.
+    A step may take a unit far below norm 1, where it loses every sample. With
+    `overwrite`, the result may take the memory of the kernel.
     """
     present = ops.clip(norms(kernel, p), TINY, float("inf"))
-    return kernel * ops.clip(norm / present, 1.0, float("inf"))
+    factors = ops.clip(norm / present, 1.0, float("inf"))
+    return multiply(kernel, factors, overwrite)
 
 
 def direction(
@@ -155,6 +163,9 @@ def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
     return ops.where(finite, rate / largest, float("nan"))
 
 
-def step(kernel: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
-    """`W + scale * D`."""
-    return add_product(kernel, direction, scale)
+def step(
+    kernel: Tensor, direction: Tensor, scale: Tensor, overwrite: bool = False
+) -> Tensor:
+    """`W + scale * D`; with `overwrite`, the result may take the memory of
+    `D`."""
+    return add_product(kernel, direction, scale, overwrite)

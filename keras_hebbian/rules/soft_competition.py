@@ -26,7 +26,7 @@ Reference:
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import first
+from keras_hebbian._backend import first, negative_except
 from keras_hebbian._powers import power
 from keras_hebbian.rules.competitive import norms
 
@@ -45,9 +45,8 @@ def compete(
     shares = ops.softmax(drives / temperature, axis=-1)
     if not anti_hebbian:
         return shares
-    winners = first(drives)[1][:, None]
-    units = ops.arange(drives.shape[-1], dtype=winners.dtype)
-    return ops.where(units == winners, shares, -shares)  # (batch, units)
+    _, winners = first(drives)
+    return negative_except(shares, winners)  # (batch, units)
 
 
 def direction(inputs: Tensor, kernel: Tensor, activation: Tensor) -> Tensor:
