@@ -12,7 +12,6 @@ import numpy as np
 from keras import layers
 from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import experiment
@@ -117,13 +116,26 @@ def average_with_mirrored(
 def read_out(
     seen: Features, train: experiment.Split, test: experiment.Split
 ) -> float:
-    """Test accuracy of a ridge regression on standardized features."""
-    alpha = ALPHA_PER_IMAGE * len(train[0])
-    readout = make_pipeline(
-        StandardScaler(copy=False), RidgeClassifier(alpha, copy_X=False)
-    )
-    readout.fit(seen[0].astype("float32"), train[1])
-    return readout.score(seen[1].astype("float32"), test[1])
+    """Test accuracy of a ridge regression on standardized features.
+
+    The features are standardized in pieces, because scikit-learn would take a
+    copy in double precision of the whole.
+    """
+    scaler = StandardScaler(copy=False)
+    for piece in pieces(seen[0]):
+        scaler.partial_fit(piece.astype("float32"))
+    standardized = [each.astype("float32") for each in seen]
+    for each in standardized:
+        for piece in pieces(each):
+            scaler.transform(piece)  # in place
+    readout = RidgeClassifier(ALPHA_PER_IMAGE * len(train[0]), copy_X=False)
+    readout.fit(standardized[0], train[1])
+    return readout.score(standardized[1], test[1])
+
+
+def pieces(features: np.ndarray) -> list[np.ndarray]:
+    """Views of up to 1000 rows each."""
+    return np.array_split(features, math.ceil(len(features) / 1000))
 
 
 class Batches(keras.utils.PyDataset):

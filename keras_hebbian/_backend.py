@@ -163,11 +163,18 @@ def convolution_is_slow() -> bool:
 
     On JAX and a CPU it takes a third to two thirds, for many channels.
     """
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
+    return keras.backend.backend() == "jax" and on_cpu()
 
-    return jax.default_backend() == "cpu"
+
+def on_cpu() -> bool:
+    """Whether TensorFlow or JAX runs on a CPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() == "cpu"
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
 
 
 def image_size(images: Tensor) -> list[Any]:
@@ -251,16 +258,31 @@ def row_batches(array: np.ndarray, size: int, shuffle: bool) -> Any:
     """
     import tensorflow as tf
 
-    numbers = tf.data.Dataset.range(len(array))
-    if shuffle:
-        numbers = numbers.shuffle(len(array))
+    count = len(array)
+    whole = count // size * size
+
+    def cut(seed: Tensor) -> Any:
+        order = tf.range(count, dtype="int64")
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, [seed, 0])
+        rows = tf.reshape(order[:whole], (-1, size))
+        numbers = tf.data.Dataset.from_tensor_slices(rows)
+        if whole < count:
+            last = tf.data.Dataset.from_tensors(order[whole:])
+            numbers = numbers.concatenate(last)
+        return numbers
+
+    # A new seed for each epoch, from that of `keras.utils.set_random_seed`.
+    seeds = tf.data.Dataset.random(rerandomize_each_iteration=True).take(1)
+    known = tf.data.experimental.assert_cardinality(math.ceil(count / size))
+    numbers = seeds.flat_map(cut).apply(known)
     if array.dtype.kind == "f":
         array = tf.convert_to_tensor(array, keras.config.floatx())
     arrays = tf.data.Dataset.from_tensors(array).repeat()
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
-    batches = tf.data.Dataset.zip(Rows(numbers.batch(size), arrays))
+    batches = tf.data.Dataset.zip(Rows(numbers, arrays))
     return batches.with_options(options)
 
 
@@ -296,15 +318,65 @@ def jax_execution(step: Callable[..., Any], steps: int) -> Callable[..., Any]:
         return tuple(values.shape for values in jax.tree.leaves(batch))
 
     def execution(state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
-        batches = list(itertools.islice(iterator, steps))
-        if not batches:
-            raise StopIteration
-        for shape, group in itertools.groupby(batches, shapes):
-            alike = list(group)
-            count = len(alike)
-            most[shape] = max(count, most.get(shape, 0))
-            alike += alike[-1:] * (most[shape] - count)  # padding, not used
+        batches = _next(iterator, steps)
+        for alike, count in _alike(batches, shapes, most):
             logs, state = run(state, jax.tree.map(stack, *alike), count)
         return logs, state
 
     return execution
+
+
+def tensorflow_execution(
+    step: Callable[[Rows], Any], steps: int
+) -> Callable[[Iterator[Rows]], dict[str, Any]]:
+    """Compiles training steps, which Keras calls one by one, as one program.
+
+    Returns:
+        Function that takes an iterator over rows and returns no logs. See
+        `jax_execution` for batches of another shape.
+    """
+    import tensorflow as tf
+
+    most: dict[Any, int] = {}
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(numbers: Tensor, array: Tensor, count: Tensor) -> None:
+        def body(i: Tensor) -> tuple[Tensor]:
+            step(Rows(numbers[i], array))
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < count, body, (tf.constant(0),))
+
+    def size(batch: Rows) -> int:
+        return batch.numbers.shape[0]
+
+    def execution(iterator: Iterator[Rows]) -> dict[str, Any]:
+        for alike, count in _alike(_next(iterator, steps), size, most):
+            numbers = tf.stack([batch.numbers for batch in alike])
+            run(numbers, alike[0].array, tf.constant(count))
+        return {}
+
+    return execution
+
+
+def _next(iterator: Iterator[Any], count: int) -> list[Any]:
+    """The next batches, at most `count`, at least one."""
+    batches = list(itertools.islice(iterator, count))
+    if not batches:
+        raise StopIteration
+    return batches
+
+
+def _alike(
+    batches: list[Any], shape_of: Callable[[Any], Any], most: dict[Any, int]
+) -> Iterator[tuple[list[Any], int]]:
+    """Groups of batches of the same shape, with the number of batches in each.
+
+    A group is padded to the largest one of its shape so far, kept in `most`, so
+    that its program need not be compiled again.
+    """
+    for shape, group in itertools.groupby(batches, shape_of):
+        alike = list(group)
+        count = len(alike)
+        most[shape] = max(count, most.get(shape, 0))
+        yield alike + alike[-1:] * (most[shape] - count), count

@@ -7,7 +7,7 @@ import keras
 
 from keras_hebbian._arguments import check_integer
 from keras_hebbian.layers.local_layers import local_layers
-from keras_hebbian.models import HebbianSequential
+from keras_hebbian.models import OPEN, HebbianSequential
 
 # From a layer and its training data to the callbacks of its `fit`.
 MakeCallbacks = Callable[[keras.Layer, Any], Iterable[keras.callbacks.Callback]]
@@ -213,13 +213,9 @@ def _stage(
             )
         ]
     stage = HebbianSequential([_input(below or layers), *frozen, *layers])
-    settings = {
-        "run_eagerly": model.run_eagerly,
-        "jit_compile": model.jit_compile,
-    }
-    if getattr(model, "_steps_are_given", True):
-        settings["steps_per_execution"] = model.steps_per_execution
-    stage.compile(**settings)
+    given = OPEN - getattr(model, "_left_open", set())
+    settings = {name: getattr(model, name) for name in given}
+    stage.compile(run_eagerly=model.run_eagerly, **settings)
     return stage
 
 

@@ -10,8 +10,13 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from keras_hebbian._backend import Rows, jax_execution
-from keras_hebbian._execution import rows_of, steps_of_execution, takes_rows
+from keras_hebbian._backend import Rows
+from keras_hebbian._execution import (
+    execution_of,
+    rows_of,
+    steps_of_execution,
+    takes_rows,
+)
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
@@ -25,11 +30,12 @@ def _functional_class() -> type:
     return type(keras.Model(inputs, outputs, name="functional"))
 
 
+# Arguments of `compile` that are left to `fit` if they are not given.
+OPEN = {"steps_per_execution", "jit_compile"}
+
 _Functional: Any = _functional_class()
 _Mixin: Any = object  # of Keras's models, whose attributes it uses
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
 
 
 def _only_reshapes(layer: keras.Layer) -> bool:
@@ -52,20 +58,21 @@ class _LocalTraining(_Mixin):
     train_function: Any  # Keras sets it, and the next
     steps_per_execution: int
     _learning: list[bool] | None = None  # which layers, in the compiled step
-    _steps_are_given = True  # whether `compile` got `steps_per_execution`
+    _left_open = OPEN
+    _takes_rows = False
 
     @_as_in(keras.Model.compile)
     def compile(self, *args: Any, **kwargs: Any) -> None:
         compile = super().compile
         given = inspect.signature(compile).bind(*args, **kwargs).arguments
         compile(**given)
-        self._steps_are_given = "steps_per_execution" in given
+        self._left_open = {
+            name for name in OPEN if given.get(name, "auto") == "auto"
+        }
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
-        if not self._steps_are_given:
-            config.pop("steps_per_execution", None)
-        return config
+        return {k: v for k, v in config.items() if k not in self._left_open}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """As in Keras, which would not call an overridden `compile`."""
@@ -89,18 +96,21 @@ class _LocalTraining(_Mixin):
             callbacks = keras.tree.flatten(callbacks)
             callbacks = [each for each in callbacks if each is not None]
             given["callbacks"] = [LayerReports(), *callbacks]
-        if self.compiled and not self._steps_are_given:
-            self._set_steps(steps_of_execution(self, given, callbacks))
-        self._notice_frozen_layers()
+        steps = self.steps_per_execution
+        if self.compiled and "steps_per_execution" in self._left_open:
+            steps = steps_of_execution(self, given, callbacks)
         as_here = type(self).train_step is _LocalTraining.train_step
-        if as_here and takes_rows(self, given):
+        rows = as_here and takes_rows(self, given)
+        self._set_execution(steps, rows)
+        self._notice_frozen_layers()
+        if rows:
             given |= rows_of(**given)
         return fit(**given)
 
-    def _set_steps(self, steps: int) -> None:
-        """Sets `steps_per_execution`, which `compile` left open."""
-        if steps != self.steps_per_execution:
-            self.steps_per_execution = steps
+    def _set_execution(self, steps: int, rows: bool) -> None:
+        """Sets how many steps run at once, and whether they take rows."""
+        if (steps, rows) != (self.steps_per_execution, self._takes_rows):
+            self.steps_per_execution, self._takes_rows = steps, rows
             self.train_function = None
             self.test_function = None
             self.predict_function = None
@@ -287,25 +297,15 @@ class _LocalTraining(_Mixin):
             if self.loss is not None:
                 super()._initialize_ddp()
 
-    if keras.backend.backend() == "jax" and KERAS_VERSION < (3, 16):
-
-        def make_train_function(self, force: bool = False) -> None:
-            """As in Keras, but compiles an execution as one program.
-
-            Keras 3.16 does this itself.
-            """
-            one_program = (
-                self.loss is None
-                and self.steps_per_execution > 1
-                and self.jit_compile
-                and not self.run_eagerly
-                and keras.distribution.distribution() is None
+    def make_train_function(self, force: bool = False) -> None:
+        """As in Keras, but may compile an execution as one program."""
+        jit_is_open = "jit_compile" in self._left_open
+        execution = execution_of(self, self._takes_rows, jit_is_open)
+        if execution and (force or self.train_function is None):
+            self.train_function = execution(
+                self.train_step, self.steps_per_execution
             )
-            if one_program and (force or self.train_function is None):
-                self.train_function = jax_execution(
-                    self.train_step, self.steps_per_execution
-                )
-            super().make_train_function(force and not one_program)
+        super().make_train_function(force and not execution)
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
@@ -323,7 +323,9 @@ class HebbianModel(_LocalTraining, keras.Model):
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
     steps per execution on TensorFlow and JAX if the data are arrays of at least
-    100 batches and no callback acts on each batch.
+    100 batches and no callback acts on each batch. Without `jit_compile` in
+    `compile`, it then compiles them with XLA on TensorFlow and a CPU if all
+    layers with weights are dense local layers.
 
     Example:
 
@@ -397,7 +399,9 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
     steps per execution on TensorFlow and JAX if the data are arrays of at least
-    100 batches and no callback acts on each batch.
+    100 batches and no callback acts on each batch. Without `jit_compile` in
+    `compile`, it then compiles them with XLA on TensorFlow and a CPU if all
+    layers with weights are dense local layers.
 
     Example:
 

@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
-from keras_hebbian._backend import row_batches
+from keras_hebbian._backend import row_batches, tensorflow_execution
+from keras_hebbian._execution import execution_of
 
 BACKEND = keras.backend.backend()
 SEVERAL = 1 if BACKEND == "torch" else 20
@@ -180,6 +181,44 @@ def test_otherwise_it_stays_with_single_steps(compiled, given):
     model = model_with(**compiled)
     model.fit(**given, batch_size=4, shuffle=False, verbose=0)
     assert model.steps_per_execution == 1
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="compiles always or never")
+@pytest.mark.parametrize(
+    ("above", "compiled", "expected"),
+    [
+        ([], {}, tensorflow_execution),
+        ([keras.layers.UnitNormalization()], {}, tensorflow_execution),
+        ([], {"jit_compile": "auto"}, tensorflow_execution),
+        ([], {"jit_compile": True}, tensorflow_execution),
+        ([], {"jit_compile": False}, None),
+        ([], {"run_eagerly": True}, None),
+        ([], {"loss": "mse"}, None),
+        ([keras.layers.Lambda(lambda x: x)], {}, None),
+        (
+            [keras.layers.BatchNormalization(center=False, scale=False)],
+            {},
+            None,
+        ),
+        (
+            [keras.layers.BatchNormalization(center=False, scale=False)],
+            {"jit_compile": True},
+            tensorflow_execution,
+        ),
+    ],
+)
+def test_xla_on_tensorflow_is_for_dense_layers_or_those_who_ask(
+    above, compiled, expected
+):
+    layers = [keras.Input((6,)), kh.HebbianCompetitive(4), *above]
+    model = kh.HebbianSequential(layers)
+    model.compile(steps_per_execution=3, **compiled)
+    jit_is_open = compiled.get("jit_compile", "auto") == "auto"
+    assert execution_of(model, True, jit_is_open) is expected
+    assert execution_of(model, False, jit_is_open) is None
+    if "loss" not in compiled:
+        model.fit(IMAGES, batch_size=4, epochs=2, verbose=0)
+        assert int(model.layers[0].iterations) == 202
 
 
 @pytest.mark.parametrize("last", [403, 8])

@@ -26,6 +26,7 @@ SHAPE = (20, 20)
 SIGMA = 6
 IMAGES = 10_000
 EPOCHS = 10
+EPOCHS_PER_TURN = 5
 BATCH_SIZE = 100
 
 
@@ -36,7 +37,6 @@ def make_model(inputs: int) -> keras.Model:
     model = kh.HebbianSequential([keras.Input((inputs,)), layer])
     model.compile(
         steps_per_execution=1 if by == "torch" else 20,
-        jit_compile=True if by == "tensorflow" else "auto",
     )
     return model
 
@@ -85,7 +85,9 @@ def ratios(images: np.ndarray, turns: int, samples: int) -> np.ndarray:
     found = []
     for _ in range(turns):
         theirs = samples / train(som, images, samples)
-        ours = len(images) / fit(model, images, 1)
+        ours = (
+            EPOCHS_PER_TURN * len(images) / fit(model, images, EPOCHS_PER_TURN)
+        )
         found.append(ours / theirs)
         print(f"{ours:,.0f} / {theirs:,.0f} samples/s: {found[-1]:.1f}")
     return np.array(found)

@@ -7,9 +7,11 @@ the same number of threads. The process times in turns, on the same data: whole
 epochs of `fit` on an array after its first epoch, with all of Keras's own work;
 the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
-must do. With `--tuned`, ten or a hundred steps run per execution, where the
+must do. The cases `samples` read their array from a file that is mapped
+to memory. With `--tuned`, ten or a hundred steps run per execution, where the
 backend has it, and XLA compiles sparse units on TensorFlow, too; with
-`--default`, `compile()` gets no arguments. Without either both are measured.
+`--default`, `compile()` gets no arguments. Without either both are measured,
+of the cases `growth` and `samples` the latter only.
 Peers that are installed run alongside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
 torch. Medians of five turns. A comparison with NumPy is the median of the
@@ -31,6 +33,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,6 +60,7 @@ class Case(NamedTuple):
     batch_size: int
     layer: dict  # arguments of the layer; with `p`, of competing units
     steps_per_execution: int = 10
+    samples: int | None = None  # in a file; by default a few, in memory
 
 
 LARGE = {"p": 3, "k": 7}
@@ -85,7 +89,14 @@ CASES = {
         f"growth-batch-{size}": Case(784, 1000, size, {"p": 3, "k": 2})
         for size in (1, 10, 1000, 10_000)
     },
+    **{
+        f"samples-10^{power}": Case(
+            64, 100, 250, {"p": 3, "k": 2}, samples=10**power
+        )
+        for power in (3, 4, 5, 6)
+    },
 }
+GROWTH = ("growth", "samples")
 WITH_PEERS = ("competing-small", "competing-large")
 
 
@@ -93,9 +104,15 @@ def images_of(case: Case) -> np.ndarray:
     """As bright as handwritten digits: four of five pixels are dark."""
     weights = case.inputs * case.units
     samples = np.clip(2e10 / weights, 10 * case.batch_size, 20_000)
-    shape = (int(samples) // case.batch_size * case.batch_size, case.inputs)
+    samples = int(samples) // case.batch_size * case.batch_size
+    shape = (case.samples or samples, case.inputs)
+    if case.samples:
+        with tempfile.TemporaryFile() as file:
+            images = np.memmap(file, "float32", shape=shape)
+    else:
+        images = np.empty(shape, "float32")
     rng = np.random.default_rng(0)
-    images = rng.random(shape, dtype="float32")
+    rng.random(out=images, dtype="float32")
     images *= rng.random(shape, dtype="float32") < 0.2
     return images
 
@@ -390,7 +407,8 @@ def main() -> None:
         for by in [*installed, "dense"]:
             if by not in BACKENDS and name not in WITH_PEERS:
                 continue
-            for each in settings if by in BACKENDS else settings[:1]:
+            once = by not in BACKENDS or name.startswith(GROWTH)
+            for each in settings[:1] if once else settings:
                 figures.append(apart(name, by, each, args.threads))
                 print(table(figures[-1:]).splitlines()[-1], flush=True)
     print(f"\n{table(figures)}")
