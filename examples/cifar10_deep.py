@@ -68,7 +68,7 @@ def patch_k_means(
     centres.kernel.assign(found.cluster_centers_.T)
     side = outputs.shape[1] // 2
     outputs = layers.AveragePooling2D(side, side + 1)(kh.Triangle()(outputs))
-    model = keras.Model(inputs, layers.Flatten(dtype="float16")(outputs))
+    model = keras.Model(inputs, layers.Flatten()(outputs))
     return deep_network.features(model, train, test, mirrored=True)
 
 

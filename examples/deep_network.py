@@ -79,10 +79,10 @@ def random(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
 
 
 def first_blocks(model: keras.Model, count: int) -> keras.Model:
-    """The first blocks of a network, with flat outputs in half precision."""
+    """The first blocks of a network, with flat outputs."""
     inputs = keras.Input(model.input_shape[1:])
-    flat = layers.Flatten(dtype="float16")
-    return keras.Sequential([inputs, *model.layers[: 4 * count], flat])
+    blocks = model.layers[: 4 * count]
+    return keras.Sequential([inputs, *blocks, layers.Flatten()])
 
 
 def features(
@@ -92,7 +92,11 @@ def features(
     mirrored: bool = False,
 ) -> Features:
     """Outputs for the images, or their mean with those for mirror images."""
-    seen = tuple(model.predict(x, batch_size=100) for x, _ in (train, test))
+    seen = tuple(
+        np.zeros((len(images), model.output_shape[-1]), "float32")
+        for images, _ in (train, test)
+    )
+    add_outputs(seen, model, train, test)
     if mirrored:
         average_with_mirrored(seen, model, train, test)
     return seen
@@ -108,9 +112,30 @@ def average_with_mirrored(
 
     Two copies of the features would take gigabytes.
     """
-    for outputs, (images, _) in zip(seen, (train, test), strict=True):
-        outputs += model.predict(images[:, :, ::-1], batch_size=100)
+    add_outputs(seen, model, mirror(train), mirror(test))
+    for outputs in seen:
         outputs /= 2
+
+
+def mirror(split: experiment.Split) -> experiment.Split:
+    """The images, left and right exchanged, and their labels."""
+    images, labels = split
+    return images[:, :, ::-1], labels
+
+
+def add_outputs(
+    seen: Features,
+    model: keras.Model,
+    train: experiment.Split,
+    test: experiment.Split,
+) -> None:
+    """Adds the outputs for the images to arrays. Keras would make a list and a
+    new array."""
+    for outputs, (images, _) in zip(seen, (train, test), strict=True):
+        bar = keras.utils.Progbar(len(images))
+        for rows, piece in zip(pieces(outputs), pieces(images), strict=True):
+            rows += model.predict(piece, batch_size=100, verbose=0)
+            bar.add(len(piece))
 
 
 def read_out(
@@ -118,30 +143,28 @@ def read_out(
 ) -> float:
     """Test accuracy of a ridge regression on standardized features.
 
-    The features are standardized in pieces, because scikit-learn would take a
-    copy in double precision of the whole.
+    The features are standardized in place and in pieces, because scikit-learn
+    would take a copy of all in double precision.
     """
     scaler = StandardScaler(copy=False)
     for piece in pieces(seen[0]):
-        scaler.partial_fit(piece.astype("float32"))
-    standardized = [each.astype("float32") for each in seen]
-    for each in standardized:
-        for piece in pieces(each):
-            scaler.transform(piece)  # in place
+        scaler.partial_fit(piece)
+    for piece in (*pieces(seen[0]), *pieces(seen[1])):
+        scaler.transform(piece)
     readout = RidgeClassifier(ALPHA_PER_IMAGE * len(train[0]), copy_X=False)
-    readout.fit(standardized[0], train[1])
-    return readout.score(standardized[1], test[1])
+    readout.fit(seen[0], train[1])
+    return readout.score(seen[1], test[1])
 
 
-def pieces(features: np.ndarray) -> list[np.ndarray]:
+def pieces(rows: np.ndarray) -> list[np.ndarray]:
     """Views of up to 1000 rows each."""
-    return np.array_split(features, math.ceil(len(features) / 1000))
+    return np.array_split(rows, math.ceil(len(rows) / 1000))
 
 
 class Batches(keras.utils.PyDataset):
     """Batches of features, in a new order in each epoch.
 
-    An array of half precision would be copied whole to single precision.
+    Keras would copy the whole array.
     """
 
     def __init__(
@@ -159,7 +182,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         start = place * self.batch_size
         chosen = self.order[start : start + self.batch_size]
-        return self.features[chosen].astype("float32"), self.labels[chosen]
+        return self.features[chosen], self.labels[chosen]
 
     def on_epoch_end(self) -> None:
         self.order = self.rng.permutation(len(self.labels))

@@ -165,8 +165,7 @@ def deep(
     make = deep_network.learned if learning else deep_network.random
     network = deep_network.first_blocks(make(blocks, images[0]), len(blocks))
     train, test = (
-        network.predict(each, batch_size=100, verbose=0).astype("float32")
-        for each in images
+        network.predict(each, batch_size=100, verbose=0) for each in images
     )
     return train, test
 

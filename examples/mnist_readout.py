@@ -5,8 +5,9 @@
 The readout of Krotov and Hopfield: c = tanh(S h), h = max(currents, 0)^4.5,
 targets of 1 and -1, loss |c - t|^6. The currents of an image are scaled to a
 root mean square of 1, and the units are frozen while the readout is trained.
-Baselines are random units with the same readout, and a hidden layer of the same
-size trained by backpropagation.
+Softly competing units with the dense settings of SoftHebb get the same readout,
+with `Triangle` before it and a power of 3. Baselines are random units with the
+same readout, and a hidden layer of the same size trained by backpropagation.
 """
 
 import keras
@@ -20,23 +21,35 @@ REPORTED = {
 }
 
 
-def powers() -> list[keras.Layer]:
+def soft_units(units: int) -> kh.SoftHebb:
+    """Softly competing units for non-negative inputs."""
+    return kh.SoftHebb(
+        units,
+        temperature=1 / 30,
+        anti_hebbian=False,
+        kernel_initializer=keras.initializers.RandomUniform(0, 2),
+    )
+
+
+def powers(power: float = 4.5) -> list[keras.Layer]:
     """The layers between the units and the readout."""
     return [
         keras.layers.RMSNormalization(trainable=False),
-        kh.RectifiedPower(4.5),
+        kh.RectifiedPower(power),
     ]
 
 
-def features(units: kh.HebbianCompetitive) -> keras.Sequential:
+def features(units: kh.KernelLayer) -> keras.Sequential:
     """The features of frozen units for the readout."""
     units.trainable = False
     inputs = keras.Input((units.kernel.shape[0],))
+    if isinstance(units, kh.SoftHebb):  # whose responses are much alike
+        return keras.Sequential([inputs, units, kh.Triangle(), *powers(3)])
     return keras.Sequential([inputs, units, *powers()])
 
 
 def readout(
-    units: kh.HebbianCompetitive,
+    units: kh.KernelLayer,
     train: experiment.Split,
     test: experiment.Split,
     epochs: int,
@@ -72,6 +85,9 @@ def run(
     units = experiment.competing_units(count, k=7, learning_rate=0.04)
     learn(units, train[0], epochs)
     yield "competing units", *readout(units, train, test, readout_epochs)
+    soft = soft_units(count)
+    learn(soft, train[0], epochs=1 if quick else 5, batch_size=32)
+    yield "softly competing units", *readout(soft, train, test, readout_epochs)
     units = experiment.competing_units(count)
     units.build(train[0].shape)
     yield "random units", *readout(units, train, test, readout_epochs)

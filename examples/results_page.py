@@ -425,7 +425,7 @@ def growth_chart(figures: list[dict]) -> Figure:
                 continue
             rates = (each["fit"], each["product"])
             times = (1e9 / statistics.median(rate) for rate in rates)
-            if case.samples:
+            if case.mapped:
                 lengths.append((case.samples, *times))
             else:
                 weights = case.inputs * case.units

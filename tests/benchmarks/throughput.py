@@ -60,11 +60,13 @@ class Case(NamedTuple):
     batch_size: int
     layer: dict  # arguments of the layer; with `p`, of competing units
     steps_per_execution: int = 10
-    samples: int | None = None  # in a file; by default a few, in memory
+    samples: int | None = None
+    mapped: bool = False  # whether the array is mapped to a file
 
 
 LARGE = {"p": 3, "k": 7}
 CASES = {
+    "quickstart": Case(64, 100, 20, {"p": 2, "k": 2}, samples=1440),
     "competing-small": Case(784, 100, 20, {"p": 3, "k": 2}, 100),
     "competing-large": Case(784, 2000, 100, LARGE),
     "competing-large-1000": Case(784, 2000, 1000, LARGE),
@@ -91,7 +93,7 @@ CASES = {
     },
     **{
         f"samples-10^{power}": Case(
-            64, 100, 250, {"p": 3, "k": 2}, samples=10**power
+            64, 100, 250, {"p": 3, "k": 2}, samples=10**power, mapped=True
         )
         for power in (3, 4, 5, 6)
     },
@@ -106,7 +108,7 @@ def images_of(case: Case) -> np.ndarray:
     samples = np.clip(2e10 / weights, 10 * case.batch_size, 20_000)
     samples = int(samples) // case.batch_size * case.batch_size
     shape = (case.samples or samples, case.inputs)
-    if case.samples:
+    if case.mapped:
         with tempfile.TemporaryFile() as file:
             images = np.memmap(file, "float32", shape=shape)
     else:
