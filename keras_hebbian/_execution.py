@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_hebbian._backend import (
+from keras_hebbian._backend import on_cpu
+from keras_hebbian._programs import (
     jax_execution,
-    on_cpu,
     row_batches,
     tensorflow_execution,
 )

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from keras_hebbian._backend import Rows
 from keras_hebbian._execution import (
     execution_of,
     rows_of,
     steps_of_execution,
     takes_rows,
 )
+from keras_hebbian._programs import Rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers

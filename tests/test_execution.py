@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
-from keras_hebbian._backend import row_batches, tensorflow_execution
 from keras_hebbian._execution import execution_of
+from keras_hebbian._programs import row_batches, tensorflow_execution
 
 BACKEND = keras.backend.backend()
 SEVERAL = 1 if BACKEND == "torch" else 20

@@ -1,0 +1,155 @@
+"""Several training steps as one program, and batches as rows of an array."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_hebbian._arguments import Tensor
+
+
+class Rows(NamedTuple):
+    """A batch as the indices of its rows in a whole array."""
+
+    numbers: Tensor
+    array: Tensor
+
+    def take(self) -> Tensor:
+        import tensorflow as tf
+
+        return tf.gather(self.array, self.numbers)
+
+
+def row_batches(array: np.ndarray, size: int, shuffle: bool) -> Any:
+    """Batches of row indices on TensorFlow; the step itself takes the rows.
+
+    If steps are short, a pipeline that slices each batch takes nearly half of
+    the time of `fit`.
+    """
+    import tensorflow as tf
+
+    count = len(array)
+    whole = count // size * size
+
+    def cut(seed: Tensor) -> Any:
+        order = tf.range(count, dtype="int64")
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, [seed, 0])
+        rows = tf.reshape(order[:whole], (-1, size))
+        numbers = tf.data.Dataset.from_tensor_slices(rows)
+        if whole < count:
+            last = tf.data.Dataset.from_tensors(order[whole:])
+            numbers = numbers.concatenate(last)
+        return numbers
+
+    # A new seed for each epoch, from that of `keras.utils.set_random_seed`.
+    seeds = tf.data.Dataset.random(rerandomize_each_iteration=True).take(1)
+    known = tf.data.experimental.assert_cardinality(math.ceil(count / size))
+    numbers = seeds.flat_map(cut).apply(known)
+    if array.dtype.kind == "f":
+        array = tf.convert_to_tensor(array, keras.config.floatx())
+    arrays = tf.data.Dataset.from_tensors(array).repeat()
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    batches = tf.data.Dataset.zip(Rows(numbers, arrays))
+    return batches.with_options(options)
+
+
+def jax_execution(step: Callable[..., Any], steps: int) -> Callable[..., Any]:
+    """Compiles training steps, which Keras calls one by one, as one program.
+
+    Returns:
+        Function that takes the state and an iterator over batches, and returns
+        the logs of the last step and the state. Batches of another shape, such
+        as an incomplete last one, are compiled anew; fewer batches are not.
+    """
+    import jax
+
+    most: dict[Any, int] = {}  # most batches of an execution, by shape
+
+    def run(state: Any, batches: Any, count: int) -> tuple[Any, Any]:
+        def batch(i: Any) -> Any:
+            return jax.tree.map(lambda values: values[i], batches)
+
+        logs, _ = jax.eval_shape(step, state, batch(0))
+        logs = jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), logs)
+        return jax.lax.fori_loop(
+            0, count, lambda i, last: step(last[1], batch(i)), (logs, state)
+        )
+
+    run = jax.jit(run, donate_argnums=0)
+
+    def stack(*batches: Any) -> Any:
+        on_host = isinstance(batches[0], np.ndarray)
+        return (np if on_host else jax.numpy).stack(batches)
+
+    def shapes(batch: Any) -> tuple[tuple[int, ...], ...]:
+        return tuple(values.shape for values in jax.tree.leaves(batch))
+
+    def execution(state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
+        batches = _next(iterator, steps)
+        for alike, count in _alike(batches, shapes, most):
+            logs, state = run(state, jax.tree.map(stack, *alike), count)
+        return logs, state
+
+    return execution
+
+
+def tensorflow_execution(
+    step: Callable[[Rows], Any], steps: int
+) -> Callable[[Iterator[Rows]], dict[str, Any]]:
+    """Compiles training steps, which Keras calls one by one, as one program.
+
+    Returns:
+        Function that takes an iterator over rows and returns no logs. See
+        `jax_execution` for batches of another shape.
+    """
+    import tensorflow as tf
+
+    most: dict[Any, int] = {}
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(numbers: Tensor, array: Tensor, count: Tensor) -> None:
+        def body(i: Tensor) -> tuple[Tensor]:
+            step(Rows(numbers[i], array))
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < count, body, (tf.constant(0),))
+
+    def size(batch: Rows) -> int:
+        return batch.numbers.shape[0]
+
+    def execution(iterator: Iterator[Rows]) -> dict[str, Any]:
+        for alike, count in _alike(_next(iterator, steps), size, most):
+            numbers = tf.stack([batch.numbers for batch in alike])
+            run(numbers, alike[0].array, tf.constant(count))
+        return {}
+
+    return execution
+
+
+def _next(iterator: Iterator[Any], count: int) -> list[Any]:
+    """The next batches, at most `count`, at least one."""
+    batches = list(itertools.islice(iterator, count))
+    if not batches:
+        raise StopIteration
+    return batches
+
+
+def _alike(
+    batches: list[Any], shape_of: Callable[[Any], Any], most: dict[Any, int]
+) -> Iterator[tuple[list[Any], int]]:
+    """Groups of batches of the same shape, with the number of batches in each.
+
+    A group is padded to the largest one of its shape so far, kept in `most`, so
+    that its program need not be compiled again.
+    """
+    for shape, group in itertools.groupby(batches, shape_of):
+        alike = list(group)
+        count = len(alike)
+        most[shape] = max(count, most.get(shape, 0))
+        yield alike + alike[-1:] * (most[shape] - count), count
