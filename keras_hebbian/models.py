@@ -107,6 +107,11 @@ class _LocalTraining(_Mixin):
             given |= rows_of(**given)
         return fit(**given)
 
+    @_as_in(keras.Model.train_on_batch)
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self._set_execution(self.steps_per_execution, rows=False)
+        return super().train_on_batch(*args, **kwargs)
+
     def _set_execution(self, steps: int, rows: bool) -> None:
         """Sets how many steps run at once, and whether they take rows."""
         if (steps, rows) != (self.steps_per_execution, self._takes_rows):

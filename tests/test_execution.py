@@ -221,6 +221,13 @@ def test_xla_on_tensorflow_is_for_dense_layers_or_those_who_ask(
         assert int(model.layers[0].iterations) == 202
 
 
+def test_a_single_batch_after_a_fit():
+    model = fitted(shuffle=False)
+    model.train_on_batch(IMAGES[:4])
+    model.fit(IMAGES, batch_size=4, verbose=0)
+    assert int(model.layers[0].iterations) == 304
+
+
 @pytest.mark.parametrize("last", [403, 8])
 def test_predictions_after_a_fit_are_those_before(last):
     """Its functions run the same number of steps as they were compiled for."""

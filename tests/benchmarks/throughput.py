@@ -10,8 +10,8 @@ the product of the batch with the weights on this backend, the least that a step
 must do. The cases `samples` read their array from a file that is mapped
 to memory. With `--tuned`, ten or a hundred steps run per execution, where the
 backend has it, and XLA compiles sparse units on TensorFlow, too; with
-`--default`, `compile()` gets no arguments. Without either both are measured,
-of the cases `growth` and `samples` the latter only.
+`--default`, `compile()` gets no arguments. Without either, both are measured,
+but the cases `growth` and `samples` with `--default` only.
 Peers that are installed run alongside the same loop: scikit-learn's
 `MiniBatchKMeans.partial_fit`, MiniSom, and the rule as a dense update in plain
 torch. Medians of five turns. A comparison with NumPy is the median of the
