@@ -54,7 +54,8 @@ def dual(kernel: Tensor, p: float) -> Tensor:
 
 def norms(kernel: Tensor, p: float) -> Tensor:
     """The p-norms `(sum_i |W[i, u]|^p)^(1/p)`, which learning brings to 1;
-    `(units,)`."""
+    `(units,)`. Also takes a variable or an array."""
+    kernel = ops.convert_to_tensor(kernel)
     if p == 2:
         return lengths(kernel)
     return power(ops.sum(kernel * dual(kernel, p), axis=0), 1 / p)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from keras import ops
+from keras import Variable, ops
 
 from keras_hebbian import _powers
 from keras_hebbian.rules import competitive
@@ -27,9 +27,10 @@ def test_whole_p_calls_no_general_power(monkeypatch, p):
     competitive.dual(ops.convert_to_tensor(WEIGHTS), p)
 
 
+@pytest.mark.parametrize("kind", [np.array, ops.convert_to_tensor, Variable])
 @pytest.mark.parametrize("p", [1, 1.5, 2, 3])
-def test_norms_are_p_norms(p):
-    norms = competitive.norms(ops.convert_to_tensor(WEIGHTS), p)
+def test_norms_are_p_norms(p, kind):
+    norms = competitive.norms(kind(WEIGHTS), p)
     np.testing.assert_allclose(
         ops.convert_to_numpy(norms),
         np.linalg.norm(WEIGHTS, p, axis=0),
