@@ -10,6 +10,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+import sklearn.datasets
+import sklearn.linear_model
+import sklearn.pipeline
+import sklearn.preprocessing
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.* units won no sample:UserWarning"
@@ -181,6 +185,24 @@ def test_experiments(tmp_path, run_here, large_digits, script, rows):
             assert (f"{value:.0f}" if column == "seconds" else percent) in line
     if results["figure"]:
         assert (tmp_path / "figures.png").stat().st_size > 1000
+
+
+def test_the_deep_readout_is_a_ridge_regression(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import deep_network
+
+    data, labels = sklearn.datasets.load_digits(return_X_y=True)
+    data = data.astype("float32")
+    train, test = (data[:200], labels[:200]), (data[200:], labels[200:])
+    model = sklearn.pipeline.make_pipeline(
+        sklearn.preprocessing.StandardScaler(),
+        sklearn.linear_model.RidgeClassifier(
+            deep_network.ALPHA_PER_IMAGE * len(labels[:200])
+        ),
+    )
+    expected = model.fit(*train).score(*test)
+    accuracy = deep_network.read_out((data[:200], data[200:]), train, test)
+    assert accuracy == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.slow
