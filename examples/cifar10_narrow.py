@@ -53,7 +53,9 @@ def run(
     train, test = map(deep_network.with_channels, (train, test))
     width, epochs, trained = (4, 1, 1) if quick else (24, 50, 15)
     blocks = cifar10_deep.blocks(width)
-    yield from deep_network.compare(blocks, train, test, epochs, mirrored=True)
+    yield from deep_network.compare(
+        blocks, train, test, epochs, cifar10_deep.OF_READOUT, mirrored=True
+    )
     blocks = cifar10_deep.blocks(width)
     accuracy, _ = backpropagation(blocks, train, test, trained)
     yield f"backpropagation, {trained} epochs", accuracy, None

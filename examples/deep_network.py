@@ -78,11 +78,18 @@ def random(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
     return model
 
 
-def first_blocks(model: keras.Model, count: int) -> keras.Model:
-    """The first blocks of a network, with flat outputs."""
+def first_blocks(
+    model: keras.Model, count: int, pooling: keras.layers.Layer | None = None
+) -> keras.Model:
+    """The first blocks of a network, with flat outputs.
+
+    Another pooling may take the place of that of the last block.
+    """
     inputs = keras.Input(model.input_shape[1:])
-    blocks = model.layers[: 4 * count]
-    return keras.Sequential([inputs, *blocks, layers.Flatten()])
+    *blocks, last = model.layers[: 4 * count]
+    return keras.Sequential(
+        [inputs, *blocks, pooling or last, layers.Flatten()]
+    )
 
 
 def features(
@@ -98,23 +105,10 @@ def features(
     )
     add_outputs(seen, model, train, test)
     if mirrored:
-        average_with_mirrored(seen, model, train, test)
+        add_outputs(seen, model, mirror(train), mirror(test))
+        for outputs in seen:
+            outputs /= 2
     return seen
-
-
-def average_with_mirrored(
-    seen: Features,
-    model: keras.Model,
-    train: experiment.Split,
-    test: experiment.Split,
-) -> None:
-    """Replaces features, in place, by their mean with those of mirror images.
-
-    Two copies of the features would take gigabytes.
-    """
-    add_outputs(seen, model, mirror(train), mirror(test))
-    for outputs in seen:
-        outputs /= 2
 
 
 def mirror(split: experiment.Split) -> experiment.Split:
@@ -238,29 +232,42 @@ def compare(
     train: experiment.Split,
     test: experiment.Split,
     epochs: int,
+    pooling: keras.layers.Layer | None = None,
     mirrored: bool = False,
 ) -> experiment.Rows:
-    """Each depth of a network that learned, and a network of random filters."""
+    """Each depth of a network that learned, and a network of random filters.
+
+    Args:
+        blocks: The blocks of the network.
+        train: Training images and labels.
+        test: Test images and labels.
+        epochs: Of the paper's readout.
+        pooling: Of the last block, for all but the paper's readout. Defaults
+            to that of the block.
+        mirrored: Whether features are averaged with those of mirror images,
+            except for the paper's readout.
+    """
     model = learned(blocks, train[0])
     depth = len(blocks)
+    seen = features(first_blocks(model, depth), train, test)
+    yield (
+        f"SoftHebb, {depth} layers, the paper's readout",
+        *read_out_of_the_paper(seen, train, test, epochs),
+    )
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
     for count in range(depth, 0, -1):
-        network = first_blocks(model, count)
-        seen = features(network, train, test)
-        if count == depth:
-            yield (
-                f"SoftHebb, {depth} layers, the paper's readout",
-                *read_out_of_the_paper(seen, train, test, epochs),
-            )
-        if mirrored:
-            average_with_mirrored(seen, network, train, test)
+        del seen  # gigabytes
+        network = first_blocks(
+            model, count, pooling if count == depth else None
+        )
+        seen = features(network, train, test, mirrored)
         yield (
             f"SoftHebb, {count} layer" + "s" * (count > 1),
             read_out(seen, train, test),
             kernel,
         )
-        del seen  # gigabytes
-    network = first_blocks(random(blocks, train[0]), depth)
+    del seen
+    network = first_blocks(random(blocks, train[0]), depth, pooling)
     seen = features(network, train, test, mirrored)
     yield f"random filters, {depth} layers", read_out(seen, train, test), None
 
