@@ -129,8 +129,7 @@ def measure(
     keras.utils.set_random_seed(seed)
     layer = kind(UNITS)
     model = kh.HebbianSequential([keras.Input(x.shape[1:]), layer])
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
-    model.compile(steps_per_execution=1 if on_torch else 20)
+    model.compile()
     model.fit(
         x,
         batch_size=batch_size,

@@ -169,7 +169,7 @@ def export_units(
     layer = kh.HebbianCompetitive(units, learning_rate=0.04, name="units")
     drives = layer(keras.layers.UnitNormalization()(inputs))
     model = kh.HebbianModel(inputs, drives)
-    model.compile(steps_per_execution=20)
+    model.compile()
     model.fit(
         images,
         batch_size=BATCH_SIZE,

@@ -99,8 +99,7 @@ def features(layers: list[keras.Layer], images: Rows, epochs: int) -> Rows:
     """
     inputs = keras.Input(images[0].shape[1:])
     model = kh.HebbianSequential([inputs, *layers, keras.layers.Flatten()])
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
-    model.compile(steps_per_execution=1 if on_torch else 20)
+    model.compile()
     if epochs:
         model.fit(
             images[0],

@@ -31,7 +31,6 @@ from keras_hebbian.rules import competitive
 UNITS = 100
 BATCH_SIZE = 100
 BATCHES = 12_000
-STEPS_PER_EXECUTION = 1 if keras.backend.backend() == "torch" else 4
 
 
 class Turning(keras.utils.PyDataset):
@@ -74,7 +73,7 @@ def learn(
     """A model of one layer that learned from flat images, and its history."""
     images, _ = data
     model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
-    model.compile(steps_per_execution=STEPS_PER_EXECUTION)
+    model.compile()
     history = model.fit(
         images,
         batch_size=BATCH_SIZE,

@@ -31,8 +31,7 @@ def learn(
 ) -> kh.HebbianSequential:
     """A model of one layer that learned from flat images, without labels."""
     model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
-    model.compile(steps_per_execution=1 if on_torch else 20)
+    model.compile()
     model.fit(
         images,
         batch_size=batch_size,

@@ -34,8 +34,7 @@ def learn(
             kh.HebbianCompetitive(units, name="units"),
         ]
     )
-    on_torch = keras.backend.backend() == "torch"  # which runs single steps
-    model.compile(steps_per_execution=1 if on_torch else 12)
+    model.compile()
     model.fit(
         images,
         batch_size=BATCH_SIZE,

@@ -1,5 +1,6 @@
 """How `fit` without a loss runs its steps, where `compile` leaves it open."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +17,9 @@ from keras_hebbian._programs import (
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 KERAS_VERSION = tuple(map(int, keras.version().split(".")[:2]))
-STEPS_PER_EXECUTION = 20
-TUNED_FROM = 100  # batches per epoch; for fewer, compiling takes too long
+# JAX copies all batches of an execution, and torch runs single steps.
+STEPS_PER_EXECUTION = {"tensorflow": 40, "jax": 20, "torch": 1}
+TUNED_FROM = 200  # batches of a fit; for fewer, compiling takes too long
 ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
 
 _BATCH_SIZE = 32  # of `fit` in Keras
@@ -45,22 +47,21 @@ def steps_of_execution(
     several = (
         model.loss is None
         and not model.run_eagerly
-        and keras.backend.backend() != "torch"  # runs single steps
         and keras.distribution.distribution() is None
-        and _batches_of(given) >= TUNED_FROM
+        and _batches_of(given) * given.get("epochs", 1) >= TUNED_FROM
         and not any(map(_needs_batches, callbacks))
     )
-    return STEPS_PER_EXECUTION if several else 1
+    return STEPS_PER_EXECUTION[keras.backend.backend()] if several else 1
 
 
-def takes_rows(model: keras.Model, given: dict[str, Any]) -> bool:
-    """Whether the step itself may take its batch from the array.
+def rows_per_step(model: keras.Model, given: dict[str, Any]) -> int | None:
+    """The batch size, if the step itself may take its batch from the array.
 
     Only on TensorFlow and a CPU: the data pipelines of JAX and torch are
     cheap, and that of TensorFlow runs while a GPU computes.
     """
     x = given.get("x")
-    return (
+    from_rows = (
         keras.backend.backend() == "tensorflow"
         and model.compiled
         and model.loss is None
@@ -73,42 +74,49 @@ def takes_rows(model: keras.Model, given: dict[str, Any]) -> bool:
         and given.get("shuffle", True) in (True, False)
         and given.keys() <= _FOR_ROWS
     )
+    return (given.get("batch_size") or _BATCH_SIZE) if from_rows else None
 
 
 def rows_of(
-    x: np.ndarray,
-    batch_size: int | None = None,
-    shuffle: bool = True,
-    **others: Any,
+    x: np.ndarray, size: int, steps: int, shuffle: bool = True
 ) -> dict[str, Any]:
-    """The arguments of `fit` that replace these if the step takes rows."""
-    batches = row_batches(x, batch_size or _BATCH_SIZE, shuffle)
-    return {"x": batches, "batch_size": None, "shuffle": False}
+    """The arguments of `fit` that replace these if the step takes rows.
+
+    An element of the data has the rows of all steps of an execution.
+    """
+    return {
+        "x": row_batches(x, size * steps, shuffle),
+        "batch_size": None,
+        "shuffle": False,
+        "steps_per_epoch": math.ceil(len(x) / size),
+    }
 
 
 def execution_of(
-    model: keras.Model, rows: bool, jit_is_open: bool
+    model: keras.Model, rows: int | None, jit_is_open: bool
 ) -> Callable[..., Any] | None:
-    """What compiles an execution of several steps as one program, if it pays.
+    """What makes an execution of several steps one program, if not Keras.
 
     It takes the step and the number of steps. Keras does this itself on JAX
-    from 3.16 on. On TensorFlow it saves a tenth to a third of the time of dense
-    layers; convolutions are slower under XLA on a CPU.
+    from 3.16 on. On TensorFlow, XLA saves a tenth to a third of the time of
+    dense layers; convolutions are slower under XLA on a CPU.
 
     Args:
         model: The model, compiled.
-        rows: Whether its step takes the rows of an array.
+        rows: Batch size, if its step takes the rows of an array.
         jit_is_open: Whether `compile` left `jit_compile` open.
     """
     if model.loss is not None or model.run_eagerly:
         return None
     if model.steps_per_execution == 1:
         return None
-    if keras.backend.backend() == "tensorflow" and rows:
-        compiles = model.jit_compile or (
-            jit_is_open and all(map(_is_faster_compiled, model.layers))
+    if rows:
+        pays = all(map(_is_faster_compiled, model.layers))
+        return functools.partial(
+            tensorflow_execution,
+            size=rows,
+            jit_compile=model.jit_compile or (jit_is_open and pays),
         )
-        return tensorflow_execution if compiles else None
     one_program = (
         keras.backend.backend() == "jax"
         and KERAS_VERSION < (3, 16)

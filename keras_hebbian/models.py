@@ -13,8 +13,8 @@ import numpy as np
 from keras_hebbian._execution import (
     execution_of,
     rows_of,
+    rows_per_step,
     steps_of_execution,
-    takes_rows,
 )
 from keras_hebbian._programs import Rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
@@ -59,7 +59,7 @@ class _LocalTraining(_Mixin):
     steps_per_execution: int
     _learning: list[bool] | None = None  # which layers, in the compiled step
     _left_open = OPEN
-    _takes_rows = False
+    _rows: int | None = None  # of a batch, if the step takes those of an array
 
     @_as_in(keras.Model.compile)
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -99,23 +99,25 @@ class _LocalTraining(_Mixin):
         steps = self.steps_per_execution
         if self.compiled and "steps_per_execution" in self._left_open:
             steps = steps_of_execution(self, given, callbacks)
-        as_here = type(self).train_step is _LocalTraining.train_step
-        rows = as_here and takes_rows(self, given)
+        rows = None
+        if type(self).train_step is _LocalTraining.train_step:
+            rows = rows_per_step(self, given)
         self._set_execution(steps, rows)
         self._notice_frozen_layers()
         if rows:
-            given |= rows_of(**given)
+            shuffle = given.get("shuffle", True)
+            given |= rows_of(given["x"], rows, steps, shuffle)
         return fit(**given)
 
     @_as_in(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        self._set_execution(self.steps_per_execution, rows=False)
+        self._set_execution(self.steps_per_execution, rows=None)
         return super().train_on_batch(*args, **kwargs)
 
-    def _set_execution(self, steps: int, rows: bool) -> None:
-        """Sets how many steps run at once, and whether they take rows."""
-        if (steps, rows) != (self.steps_per_execution, self._takes_rows):
-            self.steps_per_execution, self._takes_rows = steps, rows
+    def _set_execution(self, steps: int, rows: int | None) -> None:
+        """Sets how many steps run at once, and which rows they take."""
+        if (steps, rows) != (self.steps_per_execution, self._rows):
+            self.steps_per_execution, self._rows = steps, rows
             self.train_function = None
             self.test_function = None
             self.predict_function = None
@@ -303,9 +305,9 @@ class _LocalTraining(_Mixin):
                 super()._initialize_ddp()
 
     def make_train_function(self, force: bool = False) -> None:
-        """As in Keras, but may compile an execution as one program."""
+        """As in Keras, but an execution may be one program."""
         jit_is_open = "jit_compile" in self._left_open
-        execution = execution_of(self, self._takes_rows, jit_is_open)
+        execution = execution_of(self, self._rows, jit_is_open)
         if execution and (force or self.train_function is None):
             self.train_function = execution(
                 self.train_step, self.steps_per_execution
@@ -326,11 +328,11 @@ class HebbianModel(_LocalTraining, keras.Model):
     starts with the name of its layer. `evaluate` returns the compiled metrics
     or, if there are none, the reported values.
 
-    Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
-    steps per execution on TensorFlow and JAX if the data are arrays of at least
-    100 batches and no callback acts on each batch. Without `jit_compile` in
-    `compile`, it then compiles them with XLA on TensorFlow and a CPU if all
-    layers with weights are dense local layers.
+    Without a loss and without `steps_per_execution` in `compile`, `fit` runs
+    40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
+    the epochs have 200 batches or more in all, and no callback acts on each
+    batch. Without `jit_compile` in `compile`, it then compiles them with XLA on
+    TensorFlow and a CPU if all layers with weights are dense local layers.
 
     Example:
 
@@ -402,11 +404,11 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     or, if there are none, the reported values. `fit_layerwise` trains the local
     layers one after another.
 
-    Without a loss and without `steps_per_execution` in `compile`, `fit` runs 20
-    steps per execution on TensorFlow and JAX if the data are arrays of at least
-    100 batches and no callback acts on each batch. Without `jit_compile` in
-    `compile`, it then compiles them with XLA on TensorFlow and a CPU if all
-    layers with weights are dense local layers.
+    Without a loss and without `steps_per_execution` in `compile`, `fit` runs
+    40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
+    the epochs have 200 batches or more in all, and no callback acts on each
+    batch. Without `jit_compile` in `compile`, it then compiles them with XLA on
+    TensorFlow and a CPU if all layers with weights are dense local layers.
 
     Example:
 

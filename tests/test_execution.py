@@ -1,16 +1,18 @@
 """How `fit` runs its steps where `compile` leaves that open."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 import keras_hebbian as kh
-from keras_hebbian._execution import execution_of
-from keras_hebbian._programs import row_batches, tensorflow_execution
+from keras_hebbian._execution import STEPS_PER_EXECUTION, execution_of
+from keras_hebbian._programs import row_batches
 
 BACKEND = keras.backend.backend()
-SEVERAL = 1 if BACKEND == "torch" else 20
+SEVERAL = STEPS_PER_EXECUTION[BACKEND]
 IMAGES = np.random.default_rng(0).random((403, 6), dtype="float32")
 
 
@@ -88,8 +90,8 @@ def test_the_order_of_a_fit_is_that_of_its_seed():
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a tf.data.Dataset")
 def test_each_epoch_has_its_own_order_of_all_rows():
-    batches = row_batches(IMAGES, 4, shuffle=True)
-    epochs = [list(batches) for _ in range(3)]
+    batches = iter(row_batches(IMAGES, 4, shuffle=True))
+    epochs = [[next(batches) for _ in range(101)] for _ in range(3)]
     orders = [np.concatenate([x.numbers for x in each]) for each in epochs]
     for order, each in zip(orders, epochs, strict=True):
         np.testing.assert_array_equal(np.sort(order), np.arange(403))
@@ -162,14 +164,14 @@ def test_what_is_left_open_stays_so_in_a_file(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.compiled
     assert loaded.steps_per_execution == 1
-    loaded.fit(IMAGES, batch_size=4, verbose=0)
+    loaded.fit(IMAGES, batch_size=4, epochs=2, verbose=0)
     assert loaded.steps_per_execution == SEVERAL
 
 
 @pytest.mark.parametrize(
     ("compiled", "given"),
     [
-        ({}, {"x": IMAGES[:396]}),  # 99 batches
+        ({}, {"x": IMAGES[:396], "epochs": 2}),  # 198 batches
         ({}, {"x": Cut()}),
         ({"run_eagerly": True}, {"x": IMAGES}),
         ({"loss": "mse"}, {"x": IMAGES, "y": np.zeros((403, 4))}),
@@ -187,23 +189,23 @@ def test_otherwise_it_stays_with_single_steps(compiled, given):
 @pytest.mark.parametrize(
     ("above", "compiled", "expected"),
     [
-        ([], {}, tensorflow_execution),
-        ([keras.layers.UnitNormalization()], {}, tensorflow_execution),
-        ([], {"jit_compile": "auto"}, tensorflow_execution),
-        ([], {"jit_compile": True}, tensorflow_execution),
-        ([], {"jit_compile": False}, None),
+        ([], {}, True),
+        ([keras.layers.UnitNormalization()], {}, True),
+        ([], {"jit_compile": "auto"}, True),
+        ([], {"jit_compile": True}, True),
+        ([], {"jit_compile": False}, False),
         ([], {"run_eagerly": True}, None),
         ([], {"loss": "mse"}, None),
-        ([keras.layers.Lambda(lambda x: x)], {}, None),
+        ([keras.layers.Lambda(lambda x: x)], {}, False),
         (
             [keras.layers.BatchNormalization(center=False, scale=False)],
             {},
-            None,
+            False,
         ),
         (
             [keras.layers.BatchNormalization(center=False, scale=False)],
             {"jit_compile": True},
-            tensorflow_execution,
+            True,
         ),
     ],
 )
@@ -214,11 +216,30 @@ def test_xla_on_tensorflow_is_for_dense_layers_or_those_who_ask(
     model = kh.HebbianSequential(layers)
     model.compile(steps_per_execution=3, **compiled)
     jit_is_open = compiled.get("jit_compile", "auto") == "auto"
-    assert execution_of(model, True, jit_is_open) is expected
-    assert execution_of(model, False, jit_is_open) is None
+    execution = execution_of(model, 4, jit_is_open)
+    assert (execution and execution.keywords["jit_compile"]) is expected
+    assert execution_of(model, None, jit_is_open) is None
     if "loss" not in compiled:
         model.fit(IMAGES, batch_size=4, epochs=2, verbose=0)
         assert int(model.layers[0].iterations) == 202
+
+
+@pytest.mark.parametrize("samples", [4, 159, 160, 161, 320, 403])
+@pytest.mark.parametrize("size", [4, 5, 500])
+def test_each_epoch_ends_with_its_last_sample(samples, size):
+    """Whatever is left of the batches of an execution, and of a batch."""
+    several, single = (model_with(steps_per_execution=x) for x in (SEVERAL, 1))
+    for model in (several, single):
+        model.fit(
+            IMAGES[:samples],
+            batch_size=size,
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+        )
+        steps = int(model.layers[0].iterations)
+        assert steps == 3 * math.ceil(samples / size)
+    np.testing.assert_allclose(kernel_of(several), kernel_of(single), rtol=1e-6)
 
 
 def test_a_single_batch_after_a_fit():
