@@ -207,11 +207,14 @@ def _stage(
     frozen = []
     if below:
         features = keras.Sequential([_input(below), *below])
-        frozen = [
-            keras.layers.Lambda(
-                lambda inputs: features(inputs, training=False), autocast=False
-            )
-        ]
+        identity = keras.layers.Identity(autocast=False)
+
+        def outputs(inputs: Any, training: bool | None = None) -> Any:
+            below = features(inputs, training=False)
+            # From Keras 3.16 on, the layers above would get this `training`.
+            return identity(below, training=training)
+
+        frozen = [keras.layers.Lambda(outputs, autocast=False)]
     stage = HebbianSequential([_input(below or layers), *frozen, *layers])
     given = OPEN - getattr(model, "_left_open", set())
     settings = {name: getattr(model, name) for name in given}

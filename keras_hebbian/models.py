@@ -111,7 +111,9 @@ class _LocalTraining(_Mixin):
 
     @_as_in(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        self._set_execution(self.steps_per_execution, rows=None)
+        open_steps = "steps_per_execution" in self._left_open
+        steps = 1 if open_steps else self.steps_per_execution
+        self._set_execution(steps, rows=None)
         return super().train_on_batch(*args, **kwargs)
 
     def _set_execution(self, steps: int, rows: int | None) -> None:

@@ -124,7 +124,7 @@ def run(
                 "step / products": learning(block, inputs),
             }
             if keras.backend.backend() == "torch":
-                calls["usual form / products"] = usual(block, inputs)
+                calls["the usual form in torch"] = usual(block, inputs)
             seconds = medians(calls, 2 if quick else 15)
             products = seconds.pop("least")
             shares = {name: each / products for name, each in seconds.items()}
