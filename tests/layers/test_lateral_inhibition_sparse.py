@@ -644,12 +644,12 @@ def test_neighbours_on_a_grid_become_alike(digits):
     history = model.fit(
         digits,
         batch_size=50,
-        epochs=20,
+        epochs=30,
         callbacks=[kh.LinearRateDecay()],
         verbose=0,
     ).history
     assert history["excitation"][0] == pytest.approx(16**2 / 5)
-    assert history["excitation"][-1] == pytest.approx(16**2 / 5 / 20)
+    assert history["excitation"][-1] == pytest.approx(16**2 / 5 / 30)
     state = state_of(layer)
     near = grid_of(36, 6)
     np.testing.assert_allclose(
