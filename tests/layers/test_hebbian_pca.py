@@ -41,10 +41,10 @@ def fitted(images, batch_size, epochs, units=10, **arguments):
 
 @pytest.fixture(scope="module")
 def learned(digits):
-    """Layers that saw the digits 30 or 15 times, and their logs."""
+    """Layers that saw the digits 60 or 15 times, and their logs."""
     return {
         (ordered, center): fitted(
-            digits, 32, 30 if ordered else 15, ordered=ordered, center=center
+            digits, 32, 60 if ordered else 15, ordered=ordered, center=center
         )
         for ordered, center in [(True, True), (True, False), (False, True)]
     }
