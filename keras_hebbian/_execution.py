@@ -98,7 +98,7 @@ def execution_of(
     """What makes an execution of several steps one program, if not Keras.
 
     It takes the step and the number of steps. Keras does this itself on JAX
-    from 3.16 on. On TensorFlow, XLA saves a tenth to a third of the time of
+    from 3.16 on. On TensorFlow, XLA saves a tenth to two thirds of the time of
     dense layers; convolutions are slower under XLA on a CPU.
 
     Args:
