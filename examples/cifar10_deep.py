@@ -28,7 +28,7 @@ REPORTED = {
     "an independent run, random filters": 0.6859,
     "an independent run, backpropagation": 0.8711,
 }
-# Pooling of the last block for the ridge regression, chosen as ALPHA_PER_IMAGE.
+# Of the last block, before the ridge regression; chosen on validation images.
 OF_READOUT = AveragePooling2D(3, 2, "same")
 
 

@@ -256,11 +256,12 @@ def compare(
     )
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
     for count in range(depth, 0, -1):
-        del seen  # gigabytes
-        network = first_blocks(
-            model, count, pooling if count == depth else None
-        )
-        seen = features(network, train, test, mirrored)
+        if count < depth or pooling or mirrored:  # other features
+            del seen  # gigabytes
+            network = first_blocks(
+                model, count, pooling if count == depth else None
+            )
+            seen = features(network, train, test, mirrored)
         yield (
             f"SoftHebb, {count} layer" + "s" * (count > 1),
             read_out(seen, train, test),

@@ -210,9 +210,9 @@ def _stage(
         identity = keras.layers.Identity(autocast=False)
 
         def outputs(inputs: Any, training: bool | None = None) -> Any:
-            below = features(inputs, training=False)
+            values = features(inputs, training=False)
             # From Keras 3.16 on, the layers above would get this `training`.
-            return identity(below, training=training)
+            return identity(values, training=training)
 
         frozen = [keras.layers.Lambda(outputs, autocast=False)]
     stage = HebbianSequential([_input(below or layers), *frozen, *layers])
