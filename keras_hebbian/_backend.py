@@ -103,10 +103,11 @@ def add_product(
 ) -> Tensor:
     """`total + one * other`; with `overwrite`, on torch in the memory of
     `one`."""
-    product = multiply(one, other, overwrite)
     if keras.backend.backend() == "torch":
-        return product.add_(total)
-    return total + product
+        if overwrite:
+            return one.mul_(other).add_(total)
+        return total.addcmul(one, other)
+    return total + one * other
 
 
 def negative_except(values: Tensor, columns: Tensor) -> Tensor:

@@ -61,19 +61,19 @@ class Grid:
         return math.prod(self.shape)
 
     @functools.cached_property
-    def places(self) -> list[np.ndarray]:
-        """The row and column of each unit, `(units,)` each."""
+    def places(self) -> np.ndarray:
+        """The row and column of each unit, `(axes, units)`."""
         places = np.indices(self.shape).reshape(len(self.shape), -1)
-        return list(places.astype("float64"))
+        return places.astype("float64")
 
     @functools.cached_property
-    def coordinates(self) -> list[np.ndarray]:
-        """The position of each unit along each axis, `(units,)` each."""
+    def coordinates(self) -> np.ndarray:
+        """The position of each unit along each axis, `(axes, units)`."""
         if self.topology == "rectangular":
             return self.places
         rows, columns = self.places
         shifted = (self.shape[1] - 1 - columns) % 2 == 0
-        return [rows - 0.5 * shifted, columns * math.sqrt(0.75)]
+        return np.stack([rows - 0.5 * shifted, columns * math.sqrt(0.75)])
 
     @property
     def lengths(self) -> list[float]:

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor, check_choice, check_positive
+from keras_hebbian._backend import lengths
 from keras_hebbian._grids import Grid
 from keras_hebbian._replicas import check_one_replica, sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
@@ -221,8 +222,8 @@ class SelfOrganizingMap(KernelLayer):
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether the distances from the winners were finite, and those from
         the new weights will be, a scalar."""
-        kernel = learned["kernel"]
-        return ops.isfinite(learned["distance"] + ops.sum(kernel * kernel))
+        squares = ops.sum(lengths(learned["kernel"]) ** 2)
+        return ops.isfinite(learned["distance"] + squares)
 
     def report(self) -> dict[str, Tensor]:
         """`quantization_error`: mean distance of recent samples from their

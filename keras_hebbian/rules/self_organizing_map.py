@@ -36,6 +36,7 @@ from keras_hebbian._backend import (
     correlation,
     first,
     first_and_kth,
+    lengths,
 )
 from keras_hebbian._grids import Grid
 from keras_hebbian.rules.competitive import TINY
@@ -65,9 +66,9 @@ def drives(inputs: Tensor, kernel: Tensor, dtype: str | None = None) -> Tensor:
     inputs = inputs - center
     kernel = kernel - center[:, None]
     squares = ops.sum(inputs * inputs, axis=-1, keepdims=True)
-    squares = squares + ops.sum(kernel * kernel, axis=0)  # (..., units)
-    products = ops.cast(inputs, dtype) @ ops.cast(kernel, dtype)
-    return -ops.relu(squares - 2 * ops.cast(products, kernel.dtype))
+    squares = squares + lengths(kernel) ** 2  # (..., units)
+    products = ops.cast(2 * inputs, dtype) @ ops.cast(kernel, dtype)
+    return -ops.relu(squares - ops.cast(products, kernel.dtype))
 
 
 def neighborhood(
@@ -93,29 +94,30 @@ def neighborhood(
             )
         ]
         return functools.reduce(operator.mul, near)
-    squares = sum(
+    squares = [
         distance * distance
         for distance in _distances(
             winners, grid, grid.coordinates, grid.lengths, sigma.dtype
         )
-    )
-    return ops.exp(-squares / ops.clip(2 * sigma * sigma, TINY, float("inf")))
+    ]
+    scale = -0.5 / ops.clip(sigma * sigma, TINY, float("inf"))
+    return ops.exp(scale * functools.reduce(operator.add, squares))
 
 
 def _distances(
     winners: Tensor,
     grid: Grid,
-    positions: Sequence[np.ndarray],
-    lengths: Sequence[float],
+    positions: np.ndarray,
+    axes: Sequence[float],
     dtype: str,
 ) -> list[Tensor]:
     """Distances of winners from all units, `(..., units)` for each axis."""
-    distances = []
-    for each, length in zip(positions, lengths, strict=True):
-        each = ops.convert_to_tensor(each, dtype)
-        chosen = ops.take(each, winners, axis=0)[..., None]
-        distances.append(grid.apart(chosen, each, length))
-    return distances
+    units = ops.convert_to_tensor(positions, dtype)  # (axes, units)
+    chosen = ops.take(units, winners, axis=1)[..., None]
+    return [
+        grid.apart(chosen[axis], units[axis], length)
+        for axis, length in enumerate(axes)
+    ]
 
 
 def sums(
@@ -129,11 +131,11 @@ def sums(
     """The sums over a batch that `step` learns from."""
     largest, winners = first(drives)
     share = neighborhood(winners, grid, kind, sigma)  # (batch, units)
-    moved = ops.clip(rate * share, 0.0, 1.0)
+    moved = ops.clip(-rate * share, -1.0, 0.0)
     return Sums(
         correlation(inputs, share),
         ops.sum(share, axis=0),
-        ops.sum(ops.log1p(-moved), axis=0),
+        ops.sum(ops.log1p(moved), axis=0),
         ops.sum(ops.sqrt(-largest)),
         ops.cast(ops.shape(inputs)[0], drives.dtype),
     )

@@ -118,8 +118,8 @@ def errors(images: np.ndarray, epochs: int) -> None:
     ):
         print(
             f"| {name} | {count} | {took:.1f} "
-            f"| {each.quantization_error(images):.3f} "
-            f"| {each.topographic_error(images):.3f} "
+            f"| {each.quantization_error(images):.4f} "
+            f"| {each.topographic_error(images):.4f} "
             f"| {np.mean(hits == 0):.3f} |"
         )
 
