@@ -68,10 +68,13 @@ def _ends(ranked: Tensor, k: int) -> Tensor:
     return ops.sum(ops.where(chosen, ranked, 0), axis=-1)
 
 
-def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
+def add_segments(
+    total: Tensor, parts: Sequence[tuple[float, Tensor, Tensor]]
+) -> Tensor:
     """Adds the sum of the rows of each segment to `total`, on torch in place.
 
-    The rows are `(rows, ...)`, and `total` is `(..., count)` for `count`
+    Each part has a factor, the rows `(rows, ...)` that are multiplied by it,
+    and the segment of each row; `total` is `(..., count)` for `count`
     segments. On torch `keras.ops.segment_sum` rounds float64 to float32 and
     expands the indices to the size of the rows; on JAX transposing its result
     takes longer than the sums, and the sums of neighbouring segments share
@@ -79,8 +82,13 @@ def add_segments(total: Tensor, rows: Tensor, segments: Tensor) -> Tensor:
     """
     if keras.backend.backend() == "torch":
         segmented = total.mT if total.ndim > 1 else total
-        segmented.index_add_(0, segments, rows)
+        for factor, rows, segments in parts:
+            segmented.index_add_(0, segments, rows, alpha=factor)
         return total
+    rows = ops.concatenate(
+        [rows if factor == 1 else factor * rows for factor, rows, _ in parts]
+    )
+    segments = ops.concatenate([segments for _, _, segments in parts])
     if keras.backend.backend() == "jax":
         order = ops.argsort(segments)
         return total.at[..., segments[order]].add(ops.transpose(rows[order]))
@@ -145,6 +153,26 @@ def largest_magnitude(matrix: Tensor) -> Tensor:
         smallest, largest = matrix.mT.aminmax()  # without a second matrix
         return largest.maximum(-smallest)
     return ops.max(ops.max(ops.abs(matrix), axis=0))
+
+
+def all_finite(values: Tensor, non_negative: bool = False) -> Tensor:
+    """Whether all values are finite and, if asked, not negative, a scalar."""
+    if keras.backend.backend() == "torch" and values.numel():
+        smallest, largest = values.aminmax()  # NaN if any value is
+        above = smallest >= 0 if non_negative else smallest > -float("inf")
+        return above & (largest < float("inf"))
+    # One sum instead of a comparison of every value, which is slow on
+    # TensorFlow. The root of a negative value is NaN.
+    return ops.isfinite(ops.sum(ops.sqrt(values) if non_negative else values))
+
+
+def zero_up_to(values: Tensor, limit: float) -> Tensor:
+    """The values, those `<= limit` replaced by 0. NaN stays NaN."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.nn.functional.threshold(values, limit, 0.0)
+    return ops.where(values <= limit, ops.zeros_like(values), values)
 
 
 def columns_together(value: Tensor) -> Tensor:

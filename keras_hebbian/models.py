@@ -20,7 +20,7 @@ from keras_hebbian._programs import Rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
-from keras_hebbian.layers.local_learning import LocalLearningLayer
+from keras_hebbian.layers.local_learning import LocalLearningLayer, unread
 
 
 def _functional_class() -> type:
@@ -218,6 +218,21 @@ class _LocalTraining(_Mixin):
             and type(layer).call is LocalLearningLayer.call
         ]
 
+    def _last_layer(self) -> LocalLearningLayer | None:
+        """The layer whose outputs are those of the model, and nothing else.
+
+        On torch, which computes outputs that no one reads.
+        """
+        if keras.backend.backend() != "torch" or not self.layers:
+            return None
+        last = self.layers[-1]
+        alone = (
+            type(self).call is keras.Sequential.call
+            and getattr(type(last), "call", None) is LocalLearningLayer.call
+            and not (self._forward_hooks or last._forward_hooks)
+        )
+        return last if alone else None
+
     def _is_measured(self) -> bool:
         return any(metric.name != "loss" for metric in self.metrics)
 
@@ -227,9 +242,11 @@ class _LocalTraining(_Mixin):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if training and sample_weight is not None:
             self._check_fit(sample_weight=sample_weight)
-        outputs = self(x, training=training)
+        measured = self._is_measured()
+        with unread(None if measured else self._last_layer()):
+            outputs = self(x, training=training)
         first, *_ = self._layers_without_loss()
-        if self._is_measured():
+        if measured:
             logs = self.compute_metrics(x, y, outputs, sample_weight)
             return {name: logs[name] for name in logs if name != "loss"}
         if not training:

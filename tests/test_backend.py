@@ -53,10 +53,34 @@ def test_segments_are_summed_one_after_another(shape):
     segments = np.array([3, 0, 3, 3, 1, 0])
     total = rng.integers(-(2**40), 2**40, (*shape[1:], 5)).astype("float64")
     expected = total.T.copy()
-    np.add.at(expected, segments, rows)
-    tensors = [ops.convert_to_tensor(x) for x in (total.copy(), rows, segments)]
-    (sums,) = numpy_of([_backend.add_segments(*tensors)])
+    np.add.at(expected, segments, rows - 2 * rows[::-1])
+    tensors = [
+        ops.convert_to_tensor(x.copy())
+        for x in (total, rows, rows[::-1], segments)
+    ]
+    total, rows, others, segments = tensors
+    parts = [(1.0, rows, segments), (-2.0, others, segments)]
+    (sums,) = numpy_of([_backend.add_segments(total, parts)])
     np.testing.assert_array_equal(sums, expected.T)
+
+
+def test_small_values_become_zero_but_undefined_ones_stay():
+    values = [np.nan, -np.inf, -1, 0.5, 0.5000001, 2, np.inf]
+    values = ops.convert_to_tensor(np.array(values, "float32"))
+    (found,) = numpy_of([_backend.zero_up_to(values, 0.5)])
+    expected = numpy_of([values])[0].copy()
+    expected[1:4] = 0
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("non_negative", [False, True])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf, -1.0, 0.0, 3e38])
+def test_finite_values_may_have_to_be_non_negative(value, non_negative):
+    values = np.linspace(0, 3, 12, dtype="float32").reshape(3, 4)
+    values[2, 1] = value
+    found = _backend.all_finite(ops.convert_to_tensor(values), non_negative)
+    expected = np.isfinite(value) and not (non_negative and value < 0)
+    assert bool(found) == expected
 
 
 @pytest.mark.parametrize("extreme", [-7.0, 7.0])

@@ -385,6 +385,39 @@ def test_a_call_of_ones_own_is_called(digits, kind, unit, below, p):
     np.testing.assert_array_equal(kernel_of(layer), before)
 
 
+class Counting(kh.HebbianCompetitive):
+    """Counts how often its outputs are computed."""
+
+    computed = 0
+
+    def respond(self, inputs, state):
+        Counting.computed += 1
+        return super().respond(inputs, state)
+
+
+@pytest.mark.skipif(not ON_TORCH, reason="compiled steps drop what is unread")
+@pytest.mark.parametrize("reader", ["none", "metric", "hook", "call"])
+def test_outputs_are_computed_if_something_reads_them(
+    digits, digit_labels, reader
+):
+    kind = Blank if reader == "call" else kh.HebbianSequential
+    layer = Counting(10, p=3)
+    model = kind([keras.Input((64,)), keras.layers.Rescaling(0.5), layer])
+    accuracy = keras.metrics.SparseCategoricalAccuracy()
+    model.compile(metrics=[accuracy] if reader == "metric" else None)
+    seen = []
+    if reader == "hook":
+        layer.register_forward_hook(lambda *call: seen.append(call[-1]))
+    Counting.computed = 0
+    labels = digit_labels[:60] if reader == "metric" else None
+    model.fit(digits[:60], labels, batch_size=20, verbose=0)
+    assert (Counting.computed == 0) == (reader == "none")
+    assert int(layer.iterations) == 3
+    assert np.isfinite([ops.convert_to_numpy(x) for x in seen]).all()
+    outputs = model(digits[:20], training=True)
+    assert np.isfinite(ops.convert_to_numpy(outputs)).all()
+
+
 def test_what_reaches_the_layer_decides_whether_data_are_refused(digits):
     """Not what enters the model: operations may stand before the layer."""
     inputs = keras.Input((64,))

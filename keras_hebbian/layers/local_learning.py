@@ -1,6 +1,7 @@
 """Base class of layers that learn by a local rule."""
 
 import contextlib
+import contextvars
 import functools
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,8 +13,23 @@ from keras import ops
 from keras.optimizers import schedules
 
 from keras_hebbian._arguments import Tensor, check_integer
-from keras_hebbian._backend import choose
+from keras_hebbian._backend import all_finite, choose
 from keras_hebbian._replicas import sum_over_replicas
+
+# The layer whose outputs nobody reads while it learns.
+_unread: contextvars.ContextVar[Any] = contextvars.ContextVar(
+    "unread", default=None
+)
+
+
+@contextlib.contextmanager
+def unread(layer: Any) -> Iterator[None]:
+    """Lets a layer learn without its outputs, which may then be NaN."""
+    token = _unread.set(layer)
+    try:
+        yield
+    finally:
+        _unread.reset(token)
 
 
 class LocalLearningLayer(keras.layers.Layer):
@@ -158,11 +174,7 @@ class LocalLearningLayer(keras.layers.Layer):
         By default all inputs must be finite and, if `non_negative_inputs` is
         set, not negative. Any other batch is skipped.
         """
-        # One sum instead of a comparison of every value, which is slow on
-        # TensorFlow. The root of a negative value is NaN.
-        if self.non_negative_inputs:
-            inputs = ops.sqrt(inputs)
-        return ops.isfinite(ops.sum(inputs))
+        return all_finite(inputs, self.non_negative_inputs)
 
     def sound(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether a batch was usable and the new weights are finite, a scalar.
@@ -227,11 +239,10 @@ class LocalLearningLayer(keras.layers.Layer):
         rates = {name: getattr(self, name) for name in self._rates}
         if not self.built:
             return rates
+        # Not of variables: on torch such a product may be float32.
+        factors = self.rate_factors.value
         for place, name in enumerate(self.decayable_rates()):
-            # Not of variables: on torch such a product may be float32.
-            rates[name] = (
-                self._rates[name].value * self.rate_factors.value[place]
-            )
+            rates[name] = self._rates[name].value * factors[place]
         return rates
 
     def decayable_rates(self) -> list[str]:
@@ -304,9 +315,15 @@ class LocalLearningLayer(keras.layers.Layer):
         if learning and getattr(inputs, "requires_grad", False):
             # torch assigns in place, but autograd still needs the old values.
             state = {name: ops.copy(value) for name, value in state.items()}
-        response = self.respond(inputs, state)
+        response = None
+        unread = learning and _unread.get() is self
+        if self.needs_response or not unread:
+            response = self.respond(inputs, state)
         if learning:
             self._learn(inputs, response, state)
+        if response is None:
+            shape = (*ops.shape(inputs)[:-1], self.units)
+            return ops.full(shape, float("nan"), self.compute_dtype)
         return self.activation(ops.cast(response, self.compute_dtype))
 
     def update_state(

@@ -142,11 +142,10 @@ def direction(
     0 for all others, so the sums need no product with the batch.
     """
     inputs = ops.cast(inputs, kernel.dtype)
-    units = ops.reshape(units, (-1,)) if delta else units[0]
 
     def add(total: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        rows = ops.concatenate([first, -delta * second]) if delta else first
-        return add_segments(total, rows, units)
+        parts = [(1.0, first, units[0]), (-delta, second, units[1])]
+        return add_segments(total, parts if delta else parts[:1])
 
     none = ops.zeros((kernel.shape[-1],), kernel.dtype)
     decay = add(none, drives[0], drives[1])  # (units,)

@@ -29,6 +29,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
+from keras_hebbian._backend import zero_up_to
 from keras_hebbian.rules.competitive import TINY, at_norm
 
 
@@ -126,9 +127,8 @@ def step(
     `neighbors`, `L` between neighbours is always `-excitation`.
     """
     factor = ops.clip(1 + rates.kernel * added.kernel, *growth)
-    kernel = state.kernel * factor
     # NaN stays NaN, so that an overflow is noticed.
-    kernel = ops.where(kernel <= precision, ops.zeros_like(kernel), kernel)
+    kernel = zero_up_to(state.kernel * factor, precision)
     if norm is not None:
         kernel = at_norm(kernel, 2, norm)
     threshold = state.threshold + rates.threshold * added.threshold
