@@ -119,7 +119,7 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
 CHART = "results/speed.png"
 GROWTH_CHART = "results/growth.png"
 WHEN_TO_USE = "results/when_to_use.png"
-COSTS = ("guards", "mixed_precision", "visualization")
+COSTS = ("convolution", "guards", "mixed_precision", "visualization")
 RESULTS = """\
 # Results
 
@@ -156,10 +156,15 @@ in NumPy (float64), on {cores} CPU cores:
 
 {lines}
 
-The cost grows with the product of inputs, units and samples. Dashed: the bare
-product of a batch with the weights, the least that a step must do.
+Bars: `compile()` without arguments. Lines across them: with
+`steps_per_execution` of 10, or 100 for the small cases.
 
-![Time per multiply-add against the size of a step]({growth})
+The cost grows with the product of inputs, units and samples. Dashed: the bare
+product of a batch with the weights, the least that a step must do. On the
+right, 100 units learn in batches of 250 from arrays of different lengths, which
+are mapped to memory from a file; a short epoch consists mostly of its start.
+
+![Time by the size of a step, and by the number of samples]({growth})
 
 The guide on [performance](guides/performance.md) has tuning advice. Compare
 ratios rather than absolute times, which depend on the machine. As in
@@ -346,8 +351,14 @@ def of_backends(figures: list[dict], *cases: str) -> str:
     )
 
 
+def at(settings: str, figures: list[dict]) -> list[dict]:
+    """The figures with these settings, and those of peers, which have none."""
+    return [each for each in figures if each["settings"] in (settings, None)]
+
+
 def lines_of(figures: list[dict]) -> str:
     """A summary of the chart and the table, in five lines."""
+    figures = at("default", figures)
     found = {(figure["case"], figure["by"]): figure for figure in figures}
     product = [
         1 / ratio(found[case, "jax"], "product")
@@ -376,21 +387,27 @@ def lines_of(figures: list[dict]) -> str:
 
 def chart(figures: list[dict]) -> Figure:
     """Speed relative to NumPy, one bar for each backend."""
-    measured = dict.fromkeys(each["case"] for each in figures)
     cases = [
         name
-        for name in measured
+        for name in throughput.CASES
         if not name.startswith(throughput.GROWTH) and "one-by-one" not in name
     ]
-    speed = {
-        (each["case"], each["by"]): ratio(each, "float64") for each in figures
-    }
+    bars, lines = (
+        {
+            (each["case"], each["by"]): ratio(each, "float64")
+            for each in at(settings, figures)
+        }
+        for settings in throughput.SETTINGS
+    )
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for place, (by, label) in enumerate(throughput.BACKENDS.items()):
-        widths = [speed[name, by] for name in cases]
         heights = [row + 0.27 * (place - 1) for row in range(len(cases))]
-        axes.barh(heights, widths, 0.25, label=label)
+        axes.barh(
+            heights, [bars[name, by] for name in cases], 0.25, label=label
+        )
+        tuned = [lines[name, by] for name in cases]
+        axes.plot(tuned, heights, "|", color="black", markersize=5)
     labels = [
         f"{name}\n{case.inputs} x {case.units}, batch {case.batch_size}"
         for name in cases
@@ -408,29 +425,38 @@ def chart(figures: list[dict]) -> Figure:
 
 
 def growth_chart(figures: list[dict]) -> Figure:
-    """Time per multiply-add of a step, and of the bare product, by size."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
+    """Time per multiply-add by the size of a step, time per sample by the
+    number of samples; dashed, those of the bare product."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
     for by, label in throughput.BACKENDS.items():
-        points = []
+        sizes, lengths = [], []
         for each in figures:
             case = throughput.CASES[each["case"]]
-            if (
-                each["by"] == by
-                and each.get("settings") != "tuned"
-                and each["case"].startswith("growth")
+            if each["by"] != by or not each["case"].startswith(
+                throughput.GROWTH
             ):
+                continue
+            rates = (each["fit"], each["product"])
+            times = (1e9 / statistics.median(rate) for rate in rates)
+            if case.mapped:
+                lengths.append((case.samples, *times))
+            else:
                 weights = case.inputs * case.units
-                rates = (each["fit"], each["product"])
-                times = (1e9 / statistics.median(x) / weights for x in rates)
-                points.append((weights * case.batch_size, *times))
-        sizes, steps, products = zip(*sorted(points), strict=True)
-        (line,) = axes.loglog(sizes, steps, marker="o", label=label)
-        axes.loglog(sizes, products, "--", color=line.get_color(), alpha=0.6)
-    axes.set_xlabel("multiply-adds of the product of a batch with the weights")
-    axes.set_ylabel("ns per multiply-add")
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3)
+                points = (time / weights for time in times)
+                sizes.append((weights * case.batch_size, *points))
+        for axes, points in ((left, sizes), (right, lengths)):
+            at, steps, products = zip(*sorted(points), strict=True)
+            (line,) = axes.loglog(at, steps, marker="o", label=label)
+            axes.loglog(at, products, "--", color=line.get_color(), alpha=0.6)
+    left.set_xlabel("multiply-adds of the product of a batch with the weights")
+    left.set_ylabel("ns per multiply-add")
+    right.set_xlabel("samples in the array")
+    right.set_ylabel("ns per sample")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
 
 

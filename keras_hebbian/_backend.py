@@ -162,8 +162,10 @@ def all_finite(values: Tensor, non_negative: bool = False) -> Tensor:
         above = smallest >= 0 if non_negative else smallest > -float("inf")
         return above & (largest < float("inf"))
     # One sum instead of a comparison of every value, which is slow on
-    # TensorFlow. The root of a negative value is NaN.
-    return ops.isfinite(ops.sum(ops.sqrt(values) if non_negative else values))
+    # TensorFlow. `|x| - x` is 0 for `x >= 0` only, and NaN for infinity.
+    if non_negative:
+        return ops.sum(ops.abs(values) - values) == 0
+    return ops.isfinite(ops.sum(values))
 
 
 def zero_up_to(values: Tensor, limit: float) -> Tensor:
@@ -186,12 +188,16 @@ def columns_together(value: Tensor) -> Tensor:
     return value
 
 
-def convolution_is_slow() -> bool:
-    """Whether a product of patches takes less time than a convolution.
+def convolution_is_fast(with_patches: bool) -> bool:
+    """Whether a convolution takes less time than a product of patches, also if
+    there are patches already.
 
-    On JAX and a CPU it takes a third to two thirds, for many channels.
+    On JAX and a CPU the product takes a third to two thirds of the time, for
+    many channels, and on TensorFlow as long. On torch it takes twice as long.
     """
-    return keras.backend.backend() == "jax" and on_cpu()
+    if keras.backend.backend() == "jax":
+        return not (with_patches or on_cpu())
+    return not with_patches or keras.backend.backend() == "torch"
 
 
 def on_cpu() -> bool:

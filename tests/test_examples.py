@@ -255,9 +255,16 @@ def test_the_chart_shows_how_much_faster_than_numpy_each_backend_is(
     rates = {"tensorflow": 6.0, "jax": 8.0, "torch": 3.0}
     (axes,) = results_page.chart(
         [
-            {"case": case, "by": by, "fit": [rate], "float64": [2.0]}
+            {
+                "case": case,
+                "by": by,
+                "settings": settings,
+                "fit": [rate if settings == "default" else 9.0],
+                "float64": [2.0],
+            }
             for case in results_page.throughput.CASES
             for by, rate in rates.items()
+            for settings in ("default", "tuned")
         ]
     ).axes
     bars = {
@@ -265,6 +272,8 @@ def test_the_chart_shows_how_much_faster_than_numpy_each_backend_is(
         for bars in axes.containers
     }
     assert bars == {"TensorFlow": {3}, "JAX": {4}, "torch": {1.5}}
+    tuned = [line for line in axes.lines if line.get_marker() == "|"]
+    assert {float(x) for line in tuned for x in line.get_xdata()} == {4.5}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_hebbian._arguments import Tensor, check_choice, check_integer
-from keras_hebbian._backend import convolution_is_slow
+from keras_hebbian._backend import convolution_is_fast
 from keras_hebbian.layers import _patches
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.local_learning import LocalLearningLayer
@@ -221,13 +221,16 @@ class Convolution(keras.layers.Wrapper):
             # torch assigns in place, but autograd still needs the old values.
             state = {name: ops.copy(value) for name, value in state.items()}
         from_all = learning and self.positions is None
-        if from_all or layer._observers or not self._is_convolution():
+        with_patches = from_all or bool(layer._observers)
+        convolves = self._is_convolution(with_patches)
+        if with_patches or not convolves:
             samples = ops.cast(self._patches(inputs), layer.state_dtype)
             for observe in layer._observers:
                 observe(samples)
-            response = layer.respond(samples, state)
-        else:
+        if convolves:
             response = self._convolve(inputs, state)
+        else:
+            response = layer.respond(samples, state)
         if from_all:
             layer.update_state(samples, response)
         elif learning:
@@ -245,10 +248,11 @@ class Convolution(keras.layers.Wrapper):
             inputs = ops.cast(inputs, self.layer.compute_dtype)
             self.layer.update_state(self._samples(inputs))
 
-    def _is_convolution(self) -> bool:
-        """Whether outputs need no patches: they are `inputs @ kernel`."""
+    def _is_convolution(self, with_patches: bool) -> bool:
+        """Whether outputs, which are `inputs @ kernel`, are computed by a
+        convolution, also if there are patches for other reasons."""
         is_product = type(self.layer).respond is KernelLayer.respond
-        return is_product and not convolution_is_slow()
+        return is_product and convolution_is_fast(with_patches)
 
     def _convolve(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         layer = self.layer

@@ -34,6 +34,7 @@ import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
+from keras_hebbian._backend import correlation
 
 TINY = float(np.finfo("float32").tiny)
 """The smallest divisor of a rate."""
@@ -48,7 +49,7 @@ def sums(inputs: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
         inputs: `(batch, inputs)`.
         response: The products of inputs and kernel, `(batch, units)`.
     """
-    return ops.transpose(inputs) @ response, ops.sum(inputs * inputs)
+    return correlation(inputs, response), ops.sum(inputs * inputs)
 
 
 def overlaps(hebbian: Tensor, kernel: Tensor, ordered: bool) -> Tensor:

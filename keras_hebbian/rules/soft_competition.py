@@ -26,7 +26,7 @@ Reference:
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import first, negative_except
+from keras_hebbian._backend import correlation, first, negative_except
 from keras_hebbian._powers import power
 from keras_hebbian.rules.competitive import norms
 
@@ -56,7 +56,7 @@ def direction(inputs: Tensor, kernel: Tensor, activation: Tensor) -> Tensor:
     As `d` is a product, `sum_b g d = sum_i W H`, where `H` is the first sum and
     has far fewer values than a batch of patches.
     """
-    hebbian = ops.transpose(inputs) @ activation  # (inputs, units)
+    hebbian = correlation(inputs, activation)  # (inputs, units)
     decay = ops.sum(kernel * hebbian, axis=0)  # (units,)
     return hebbian - decay * kernel
 
