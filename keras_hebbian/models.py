@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+from keras_hebbian._arguments import check_integer
 from keras_hebbian._execution import (
     execution_of,
     rows_of,
@@ -87,6 +88,11 @@ class _LocalTraining(_Mixin):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         fit = super().fit
         given = inspect.signature(fit).bind(*args, **kwargs).arguments
+        if "epochs" in given:
+            given["epochs"] = check_integer("epochs", given["epochs"], 0)
+        if given.get("batch_size") is not None:
+            size = given["batch_size"]
+            given["batch_size"] = check_integer("batch_size", size, 1)
         if self.compiled and self.loss is None:
             self._check_fit(**given)
         if isinstance(given.get("x"), np.ndarray | np.generic):

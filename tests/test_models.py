@@ -446,6 +446,28 @@ def test_undefined_values_are_refused_before_the_first_step(digits, value):
     assert int(layer.iterations) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("batch_size", -4),
+        ("batch_size", 4.5),
+        ("batch_size", True),
+        ("epochs", -1),
+        ("epochs", None),
+        ("epochs", 2.0),
+    ],
+)
+def test_batches_and_epochs_are_counted_in_whole_numbers(digits, name, value):
+    model = sequential()
+    model.compile()
+    with pytest.raises(ValueError, match=f"`{name}`.*Received: {name}="):
+        model.fit(digits[:40], **{name: value}, verbose=0)
+    assert not int(model.layers[-1].iterations)
+    model.fit(digits[:40], batch_size=np.int64(20), epochs=0, verbose=0)
+    assert not int(model.layers[-1].iterations)
+
+
 def test_shapes_are_checked_as_in_predict():
     model = kh.HebbianSequential([keras.Input((8,)), kh.HebbianCompetitive(4)])
     model.compile()
