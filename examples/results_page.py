@@ -157,7 +157,8 @@ in NumPy (float64), on {cores} CPU cores:
 {lines}
 
 Bars: `compile()` without arguments. Lines across them: with
-`steps_per_execution` of 10, or 100 for the small cases.
+`steps_per_execution` of 10 or 100 on TensorFlow and JAX; on torch both run
+single steps.
 
 The cost grows with the product of inputs, units and samples. Dashed: the bare
 product of a batch with the weights, the least that a step must do. On the

@@ -111,11 +111,11 @@ def add_product(
 ) -> Tensor:
     """`total + one * other`; with `overwrite`, on torch in the memory of
     `one`."""
-    if keras.backend.backend() == "torch":
-        if overwrite:
-            return one.mul_(other).add_(total)
-        return total.addcmul(one, other)
-    return total + one * other
+    if keras.backend.backend() != "torch":
+        return total + one * other
+    if overwrite:
+        return multiply(one, other, overwrite).add_(total)
+    return total.addcmul(one, other)
 
 
 def negative_except(values: Tensor, columns: Tensor) -> Tensor:

@@ -225,9 +225,9 @@ class _LocalTraining(_Mixin):
         ]
 
     def _last_layer(self) -> LocalLearningLayer | None:
-        """The layer whose outputs are those of the model, and nothing else.
+        """The last layer, if nothing reads its outputs but the caller.
 
-        On torch, which computes outputs that no one reads.
+        Only on torch: compiled steps drop outputs that are not read.
         """
         if keras.backend.backend() != "torch" or not self.layers:
             return None

@@ -34,7 +34,6 @@ import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import correlation
 
 TINY = float(np.finfo("float32").tiny)
 """The smallest divisor of a rate."""
@@ -49,7 +48,7 @@ def sums(inputs: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
         inputs: `(batch, inputs)`.
         response: The products of inputs and kernel, `(batch, units)`.
     """
-    return correlation(inputs, response), ops.sum(inputs * inputs)
+    return ops.transpose(inputs) @ response, ops.sum(inputs * inputs)
 
 
 def overlaps(hebbian: Tensor, kernel: Tensor, ordered: bool) -> Tensor:

@@ -108,7 +108,7 @@ def _distances(
     winners: Tensor,
     grid: Grid,
     positions: np.ndarray,
-    axes: Sequence[float],
+    axis_lengths: Sequence[float],
     dtype: str,
 ) -> list[Tensor]:
     """Distances of winners from all units, `(..., units)` for each axis."""
@@ -116,7 +116,7 @@ def _distances(
     chosen = ops.take(units, winners, axis=1)[..., None]
     return [
         grid.apart(chosen[axis], units[axis], length)
-        for axis, length in enumerate(axes)
+        for axis, length in enumerate(axis_lengths)
     ]
 
 
