@@ -177,6 +177,20 @@ def zero_up_to(values: Tensor, limit: float) -> Tensor:
     return ops.where(values <= limit, ops.zeros_like(values), values)
 
 
+def general_power(base: Tensor, exponent: float) -> Tensor:
+    """A non-negative tensor to a power > 0; NaN stays NaN.
+
+    TensorFlow and XLA compute powers on a CPU one by one, and exponentials and
+    logarithms several at once, in a fifth of the time.
+    """
+    if keras.backend.backend() == "torch":
+        return base**exponent  # some `ops.power` are in float32
+    zero = base == 0
+    logarithm = ops.log(ops.where(zero, ops.ones_like(base), base))
+    powers = ops.exp(exponent * logarithm)
+    return ops.where(zero, ops.zeros_like(base), powers)
+
+
 def columns_together(value: Tensor) -> Tensor:
     """The matrix with each column contiguous in memory, on torch.
 

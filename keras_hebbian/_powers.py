@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
+from keras_hebbian._backend import general_power
 
 
 def power(base: Tensor, exponent: float) -> Tensor:
@@ -18,8 +19,3 @@ def power(base: Tensor, exponent: float) -> Tensor:
     root = power(base, exponent // 2)
     square = root * root
     return square * base if exponent % 2 else square
-
-
-def general_power(base: Tensor, exponent: float) -> Tensor:
-    """As `keras.ops.power`, which some versions compute in float32 on torch."""
-    return base**exponent
