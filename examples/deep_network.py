@@ -34,31 +34,38 @@ class Block(NamedTuple):
     learning_rate: float
     pooling: keras.layers.Layer
 
-    def layers(self) -> list[keras.layers.Layer]:
-        """Normalization, softly competing units, activation, pooling."""
-        units = kh.SoftHebb(
+    def local(self) -> kh.SoftHebb:
+        """The softly competing units."""
+        return kh.SoftHebb(
             self.units,
             temperature=self.temperature,
             learning_rate=self.learning_rate,
         )
+
+    def layers(self) -> list[keras.layers.Layer]:
+        """Normalization, competing units, activation, pooling."""
         return [
             layers.BatchNormalization(
                 momentum=0.9, epsilon=1e-5, center=False, scale=False
             ),
-            kh.Convolution(units, self.kernel_size, padding="reflect"),
+            kh.Convolution(self.local(), self.kernel_size, padding="reflect"),
             kh.Triangle(self.power),
             self.pooling,
         ]
 
 
-def learned(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
+def learned(
+    blocks: Sequence[Block],
+    images: np.ndarray,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model:
     """A network whose layers all learned together in one epoch."""
     inputs = keras.Input(images.shape[1:])
     model = kh.HebbianSequential(
         [inputs, *(layer for block in blocks for layer in block.layers())]
     )
     model.compile()
-    model.fit(images, batch_size=10)
+    model.fit(images, batch_size=10, callbacks=list(callbacks))
     return model
 
 
@@ -79,17 +86,29 @@ def random(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
 
 
 def first_blocks(
-    model: keras.Model, count: int, pooling: keras.layers.Layer | None = None
+    model: keras.Model,
+    count: int,
+    poolings: Sequence[keras.layers.Layer] = (),
 ) -> keras.Model:
     """The first blocks of a network, with flat outputs.
 
-    Another pooling may take the place of that of the last block.
+    Args:
+        model: The network.
+        count: How many of its blocks.
+        poolings: If given, the outputs are the activations of the last block
+            in the first of these poolings, beside those of the block before it
+            in the second, and so on.
     """
-    inputs = keras.Input(model.input_shape[1:])
-    *blocks, last = model.layers[: 4 * count]
-    return keras.Sequential(
-        [inputs, *blocks, pooling or last, layers.Flatten()]
-    )
+    ends = range(4 * count, 0, -4)
+    outputs = [
+        pooling(model.layers[end - 2].output)
+        for end, pooling in zip(
+            ends, poolings or [model.layers[4 * count - 1]], strict=False
+        )
+    ]
+    flat = [layers.Flatten()(output) for output in outputs]
+    joined = layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
+    return keras.Model(model.inputs, joined)
 
 
 def features(
@@ -133,13 +152,23 @@ def add_outputs(
 
 
 def read_out(
-    seen: Features, train: experiment.Split, test: experiment.Split
-) -> float:
-    """Test accuracy of a ridge regression on standardized features.
+    seen: Features,
+    train: experiment.Split,
+    test: experiment.Split,
+    counts: Sequence[int] = (),
+) -> list[float]:
+    """Test accuracies of ridge regressions on standardized features.
 
     What `make_pipeline(StandardScaler(), RidgeClassifier(alpha))` computes,
     but the features are standardized in place, and the normal equations are
     solved in place: scikit-learn would copy gigabytes.
+
+    Args:
+        seen: Features of the training and test images; they are overwritten.
+        train: Training images and labels.
+        test: Test images and labels.
+        counts: For each regression, on how many of the features, from the
+            first. All share one Cholesky factor. Defaults to one on all.
     """
     inputs, labels = seen[0], train[1]
     scaler = StandardScaler(copy=False)
@@ -150,10 +179,16 @@ def read_out(
     targets = 2 * np.eye(labels.max() + 1, dtype="float32")[labels] - 1
     gram = inputs.T @ inputs
     gram.flat[:: len(gram) + 1] += ALPHA_PER_IMAGE * len(labels)
-    factor = scipy.linalg.cho_factor(gram.T, overwrite_a=True)
-    kernel = scipy.linalg.cho_solve(factor, inputs.T @ targets)
-    outputs = seen[1] @ kernel + targets.mean(axis=0)
-    return np.mean(outputs.argmax(axis=1) == test[1])
+    factor, lower = scipy.linalg.cho_factor(gram.T, overwrite_a=True)
+    products = inputs.T @ targets
+    found = []
+    for count in counts or [len(gram)]:
+        kernel = scipy.linalg.cho_solve(
+            (factor[:count, :count], lower), products[:count]
+        )
+        outputs = seen[1][:, :count] @ kernel + targets.mean(axis=0)
+        found.append(np.mean(outputs.argmax(axis=1) == test[1]))
+    return found
 
 
 def pieces(rows: np.ndarray) -> list[np.ndarray]:
@@ -232,7 +267,7 @@ def compare(
     train: experiment.Split,
     test: experiment.Split,
     epochs: int,
-    pooling: keras.layers.Layer | None = None,
+    poolings: Sequence[keras.layers.Layer] = (),
     mirrored: bool = False,
 ) -> experiment.Rows:
     """Each depth of a network that learned, and a network of random filters.
@@ -242,35 +277,69 @@ def compare(
         train: Training images and labels.
         test: Test images and labels.
         epochs: Of the paper's readout.
-        pooling: Of the last block, for all but the paper's readout. Defaults
-            to that of the block.
+        poolings: For readouts of the whole network, those of the last block,
+            of the block before it, and so on. There is a row for the last
+            block alone, one for the last two, and so on. Defaults to the
+            pooling of the last block. The paper's readout has no others.
         mirrored: Whether features are averaged with those of mirror images,
             except for the paper's readout.
     """
     model = learned(blocks, train[0])
-    depth = len(blocks)
-    seen = features(first_blocks(model, depth), train, test)
-    yield (
-        f"SoftHebb, {depth} layers, the paper's readout",
-        *read_out_of_the_paper(seen, train, test, epochs),
-    )
+    whole = (train, test, poolings, mirrored)
+    yield from readouts_of_the_whole("SoftHebb", model, epochs, *whole)
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
-    for count in range(depth, 0, -1):
-        if count < depth or pooling or mirrored:  # other features
-            del seen  # gigabytes
-            network = first_blocks(
-                model, count, pooling if count == depth else None
-            )
-            seen = features(network, train, test, mirrored)
+    for count in range(len(blocks) - 1, 0, -1):
+        seen = features(first_blocks(model, count), train, test, mirrored)
+        name = f"SoftHebb, {count} layer" + "s" * (count > 1)
+        yield name, *read_out(seen, train, test), kernel
+        del seen  # gigabytes
+    model = random(blocks, train[0])
+    yield from readouts_of_the_whole("random filters", model, 0, *whole)
+
+
+def readouts_of_the_whole(
+    name: str,
+    model: keras.Model,
+    epochs: int,
+    train: experiment.Split,
+    test: experiment.Split,
+    poolings: Sequence[keras.layers.Layer] = (),
+    mirrored: bool = False,
+) -> experiment.Rows:
+    """Rows with the accuracies of readouts of a whole network.
+
+    Args:
+        name: Of the network.
+        model: The network.
+        epochs: Of the paper's readout, which is left out if they are 0.
+        train: Training images and labels.
+        test: Test images and labels.
+        poolings: As in `compare`.
+        mirrored: As in `compare`.
+    """
+    depth = len(model.layers) // 4
+    name = f"{name}, {depth} layers"
+    network = first_blocks(model, depth)
+    seen = None
+    if epochs:
+        seen = features(network, train, test)
         yield (
-            f"SoftHebb, {count} layer" + "s" * (count > 1),
-            read_out(seen, train, test),
-            kernel,
+            f"{name}, the paper's readout",
+            *read_out_of_the_paper(seen, train, test, epochs),
         )
-    del seen
-    network = first_blocks(random(blocks, train[0]), depth, pooling)
-    seen = features(network, train, test, mirrored)
-    yield f"random filters, {depth} layers", read_out(seen, train, test), None
+    networks = [
+        first_blocks(model, depth, poolings[:count])
+        for count in range(1, len(poolings) + 1)
+    ] or [network]
+    if seen is None or poolings or mirrored:  # other features
+        seen = None  # frees gigabytes
+        seen = features(networks[-1], train, test, mirrored)
+    counts = [network.output_shape[-1] for network in networks]
+    accuracies = read_out(seen, train, test, counts)
+    kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
+    for count, accuracy in enumerate(accuracies, start=1):
+        several = f", readout of the last {count}" if count > 1 else ""
+        yield f"{name}{several}", accuracy, kernel
 
 
 def filters_and_curves(drawn: dict[str, Any]) -> Figure:

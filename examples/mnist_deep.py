@@ -6,13 +6,15 @@ Two blocks of batch normalization, `Convolution(SoftHebb)`, `Triangle` and
 pooling learn together, in one epoch with batches of 10, without labels. Their
 arguments are those of the paper for CIFAR-10; the paper does not give those for
 MNIST. The readout is linear and trained on frozen features, after one and two
-blocks, and on random filters.
+blocks, on random filters, and on two blocks of `HebbianCompetitive` with its
+default arguments, whose rate decays to 0.
 """
 
 from keras.layers import AveragePooling2D, MaxPooling2D
 
 import deep_network
 import experiment
+import keras_hebbian as kh
 from deep_network import Block
 
 REPORTED = {
@@ -28,6 +30,14 @@ def blocks(width: int = 64) -> list[Block]:
     ]
 
 
+class CompetingBlock(Block):
+    """A block of units that compete for all of a sample."""
+
+    def local(self) -> kh.HebbianCompetitive:
+        """The competing units."""
+        return kh.HebbianCompetitive(self.units)
+
+
 def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
@@ -35,6 +45,11 @@ def run(
     network, epochs = (blocks(4), 1) if quick else (blocks(), 30)
     train, test = map(deep_network.with_channels, (train, test))
     yield from deep_network.compare(network, train, test, epochs)
+    competing = [CompetingBlock(*block) for block in network]
+    model = deep_network.learned(competing, train[0], [kh.LinearRateDecay()])
+    yield from deep_network.readouts_of_the_whole(
+        "HebbianCompetitive", model, epochs, train, test
+    )
 
 
 if __name__ == "__main__":

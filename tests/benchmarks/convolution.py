@@ -54,15 +54,7 @@ def least(block: Block, inputs: Any) -> Callable:
 
 def learning(block: Block, inputs: Any) -> Callable:
     """A step of the layer."""
-    layer = kh.Convolution(
-        kh.SoftHebb(
-            block.units,
-            temperature=block.temperature,
-            learning_rate=block.learning_rate,
-        ),
-        block.kernel_size,
-        padding="reflect",
-    )
+    layer = kh.Convolution(block.local(), block.kernel_size, padding="reflect")
     layer.build(inputs.shape)
     values = [weight.value for weight in layer.non_trainable_variables]
     step = compiled(
