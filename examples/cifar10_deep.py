@@ -8,8 +8,9 @@ in one epoch with batches of 10, without labels. The readout is linear and
 trained on frozen features, after one, two and three blocks, and on random
 filters. It is that of the paper in the first row, and in all others a ridge
 regression on standardized features, averaged over an image and its mirror
-image. It reads the last block, or the last two where the row says so. Its
-penalty, and the pooling before it, were chosen on validation images.
+image. It reads the last block, or the last two where the row says so; both
+share their features, whose time is in the row of the first. The penalty, and
+the pooling before the readout, were chosen on validation images.
 """
 
 import keras

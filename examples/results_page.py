@@ -50,12 +50,12 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
             "published": "Krotov and Hopfield 2019, competing units",
         },
     ),
-    "CIFAR-10, three layers of soft competition, ridge regression": (
+    "CIFAR-10, three layers of soft competition, ridge regression on two": (
         "cifar10_deep",
         "accuracy",
         {
-            "Hebbian": "SoftHebb, 3 layers",
-            "random units": "random filters, 3 layers",
+            "Hebbian": "SoftHebb, 3 layers, readout of the last 2",
+            "random units": "random filters, 3 layers, readout of the last 2",
             "k-means": "k-means of patches, 1600 centres",
             "published": "Journé et al. 2023, SoftHebb",
         },
@@ -136,9 +136,10 @@ competing units are more accurate than the same number of k-means centres.
 
 All figures are the accuracy on all test images after the last epoch, mean and
 standard deviation over the seeds, with the median wall time of a model on a
-shared machine. Below, published results are in italics. Every number on this
-page is generated: with `--write`, each experiment writes its results to
-`docs/results/`, and `examples/results_page.py` makes this page from them.
+shared machine. A figure without a deviation is that of one seed. Below,
+published results are in italics. Every number on this page is generated: with
+`--write`, each experiment writes its results to `docs/results/`, and
+`examples/results_page.py` makes this page from them.
 
 Unless a script says otherwise, `HebbianCompetitive` has the settings of the
 paper; see
