@@ -50,7 +50,7 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
             "published": "Krotov and Hopfield 2019, competing units",
         },
     ),
-    "CIFAR-10, three layers of soft competition, ridge regression on two": (
+    "CIFAR-10, three soft layers, ridge regression on the last two": (
         "cifar10_deep",
         "accuracy",
         {
