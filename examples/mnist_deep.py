@@ -6,8 +6,8 @@ Two blocks of batch normalization, `Convolution(SoftHebb)`, `Triangle` and
 pooling learn together, in one epoch with batches of 10, without labels. Their
 arguments are those of the paper for CIFAR-10; the paper does not give those for
 MNIST. The readout is linear and trained on frozen features, after one and two
-blocks, on random filters, and on two blocks of `HebbianCompetitive` with its
-default arguments, whose rate decays to 0.
+blocks, on random filters, and on two blocks of `HebbianCompetitive` with
+default arguments and a rate that decays to 0.
 """
 
 from keras.layers import AveragePooling2D, MaxPooling2D

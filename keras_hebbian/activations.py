@@ -136,13 +136,7 @@ def triangle(x: Tensor, power: float = 1.0) -> Tensor:
 def _triangle(x: Tensor, power: float) -> Tensor:
     # On torch `ops.mean` rounds float64 to float32.
     mean = ops.sum(x, axis=-1, keepdims=True) / x.shape[-1]
-    above = ops.relu(x - mean)
-    if power >= 1:
-        return to_power(above, power)
-    # The slope at 0 is infinite: take the power of another number there.
-    active = above > 0
-    powers = to_power(ops.where(active, above, ops.ones_like(above)), power)
-    return ops.where(active, powers, ops.zeros_like(above))
+    return to_power(ops.relu(x - mean), power)
 
 
 def _floats(x: Tensor) -> Tensor:

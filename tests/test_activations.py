@@ -209,6 +209,14 @@ def test_equal_responses_are_silent_and_pass_no_gradient(power):
     np.testing.assert_array_equal(slope, 0)
 
 
+@pytest.mark.parametrize("power", TRIANGLE_POWERS)
+def test_a_triangle_hides_no_nan(power):
+    x = np.array([[1, 2, np.nan], [1, 2, 6]], dtype="float32")
+    outputs = ops.convert_to_numpy(kh.activations.triangle(x, power))
+    assert np.isnan(outputs[0]).all()
+    assert np.isfinite(outputs[1]).all()
+
+
 def test_a_triangle_in_half_precision_rounds_once_and_stays_finite():
     x = np.array([[-300.0, 0.0, 0.7, 299.3]])
     for dtype, rounding in (("float16", 2**-11), ("bfloat16", 2**-8)):
