@@ -144,6 +144,8 @@ class _LocalTraining(_Mixin):
         callbacks: Any = None,
         class_weight: Any = None,
         sample_weight: Any = None,
+        validation_data: Any = None,
+        validation_split: float | None = None,
         **others: Any,
     ) -> None:
         """Rejects or warns about arguments with no effect without a loss."""
@@ -160,8 +162,12 @@ class _LocalTraining(_Mixin):
                 "Received: y=None"
             )
         unused = []
-        if y is not None and not self._is_measured():
-            unused.append("the labels `y`")
+        if not self._is_measured():
+            if y is not None:
+                unused.append("the labels `y`")
+            validated = validation_data is not None or validation_split
+            if validated and type(self).test_step is _LocalTraining.test_step:
+                unused.append("the validation data, without `metrics`")
         trained = [x.path for x in self.trainable_weights]
         if trained:
             unused.append(f"the trainable weights {', '.join(trained)}")

@@ -547,11 +547,31 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     assert np.abs(kernel_of(layer) - before).max() > 0
 
 
-def test_validation_repeats_nothing_that_no_data_enter(digits):
+@pytest.mark.parametrize("validation", ["data", "split"])
+def test_validation_without_metrics_measures_nothing_and_says_so(
+    digits, validation
+):
+    given = {
+        "data": {"validation_data": (digits[60:90],)},
+        "split": {"validation_split": 0.5},
+    }
     model = sequential()
     model.compile()
-    history = model.fit(digits[:60], validation_split=0.5, verbose=0).history
-    assert set(history) == {"norm_distance"}
+    with pytest.warns(UserWarning, match="the validation data"):
+        fitted = model.fit(digits[:60], verbose=0, **given[validation])
+    assert set(fitted.history) == {"norm_distance"}
+
+
+def test_validation_with_a_step_of_ones_own_brings_no_warning(digits):
+    class Measured(kh.HebbianSequential):
+        def test_step(self, *args):
+            logs = {"seen": keras.ops.ones(())}
+            return logs if len(args) == 1 else (logs, args[0])
+
+    model = Measured([keras.Input((64,)), kh.HebbianCompetitive(4)])
+    model.compile()
+    fitted = model.fit(digits[:60], validation_split=0.5, verbose=0)
+    assert fitted.history["val_seen"] == [1.0]
 
 
 def test_the_bar_shows_no_step_counter_and_no_empty_number(digits, capsys):
