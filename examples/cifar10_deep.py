@@ -23,16 +23,26 @@ from sklearn.feature_extraction.image import PatchExtractor
 import deep_network
 import experiment
 import keras_hebbian as kh
-from deep_network import Block
+from deep_network import Block, Readout
 
 REPORTED = {
     "Journé et al. 2023, SoftHebb": 0.8031,
     "an independent run, random filters": 0.6859,
     "an independent run, backpropagation": 0.8711,
 }
-# Of the last block and of the one before it, for the ridge regression, to 4 x 4
-# places each; chosen on validation images.
-OF_READOUT = (AveragePooling2D(3, 2, "same"), AveragePooling2D(5, 4, "same"))
+
+
+def readout(epochs: int) -> Readout:
+    """Of the last two blocks, at 4 x 4 places each."""
+    return Readout(
+        epochs,
+        penalty=0.2,
+        poolings=(
+            AveragePooling2D(3, 2, "same"),
+            AveragePooling2D(5, 4, "same"),
+        ),
+        mirrored=True,
+    )
 
 
 def blocks(width: int = 96) -> list[Block]:
@@ -87,11 +97,10 @@ def run(
     network, epochs, centres = (
         (blocks(4), 1, 16) if quick else (blocks(), 50, 1600)
     )
-    yield from deep_network.compare(
-        network, train, test, epochs, OF_READOUT, mirrored=True
-    )
+    how = readout(epochs)
+    yield from deep_network.compare(network, train, test, how)
     seen = patch_k_means(train, test, centres)
-    accuracies = deep_network.read_out(seen, train, test)
+    accuracies = deep_network.read_out(seen, train, test, how.penalty)
     yield f"k-means of patches, {centres} centres", *accuracies, None
 
 

@@ -53,9 +53,8 @@ def run(
     train, test = map(deep_network.with_channels, (train, test))
     width, epochs, trained = (4, 1, 1) if quick else (24, 50, 15)
     blocks = cifar10_deep.blocks(width)
-    yield from deep_network.compare(
-        blocks, train, test, epochs, cifar10_deep.OF_READOUT, mirrored=True
-    )
+    readout = cifar10_deep.readout(epochs)
+    yield from deep_network.compare(blocks, train, test, readout)
     blocks = cifar10_deep.blocks(width)
     accuracy, _ = backpropagation(blocks, train, test, trained)
     yield f"backpropagation, {trained} epochs", accuracy, None

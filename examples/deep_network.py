@@ -17,9 +17,6 @@ from sklearn.preprocessing import StandardScaler
 import experiment
 import keras_hebbian as kh
 
-# Of the ridge regression; chosen on validation images of CIFAR-10.
-ALPHA_PER_IMAGE = 0.2
-
 # Features of train and test images.
 Features = tuple[np.ndarray, np.ndarray]
 
@@ -52,6 +49,26 @@ class Block(NamedTuple):
             kh.Triangle(self.power),
             self.pooling,
         ]
+
+
+class Readout(NamedTuple):
+    """How a whole network is read out.
+
+    Attributes:
+        epochs: Of the paper's readout, which is left out if they are 0.
+        penalty: Of the ridge regression, for each image.
+        poolings: For the ridge regression, those of the last block, of the
+            block before it, and so on. There is a row for the last block
+            alone, one for the last two, and so on. Defaults to the pooling of
+            the last block, as in the paper's readout.
+        mirrored: Whether features are averaged with those of mirror images,
+            except for the paper's readout.
+    """
+
+    epochs: int
+    penalty: float
+    poolings: Sequence[keras.layers.Layer] = ()
+    mirrored: bool = False
 
 
 def learned(
@@ -155,6 +172,7 @@ def read_out(
     seen: Features,
     train: experiment.Split,
     test: experiment.Split,
+    penalty: float,
     counts: Sequence[int] = (),
 ) -> list[float]:
     """Test accuracies of ridge regressions on standardized features.
@@ -167,6 +185,7 @@ def read_out(
         seen: Features of the training and test images; they are overwritten.
         train: Training images and labels.
         test: Test images and labels.
+        penalty: Alpha of the regressions, for each training image.
         counts: For each regression, on how many of the features, from the
             first. All share one Cholesky factor. Defaults to one on all.
     """
@@ -178,7 +197,7 @@ def read_out(
         scaler.transform(piece)
     targets = 2 * np.eye(labels.max() + 1, dtype="float32")[labels] - 1
     gram = inputs.T @ inputs
-    gram.flat[:: len(gram) + 1] += ALPHA_PER_IMAGE * len(labels)
+    gram.flat[:: len(gram) + 1] += penalty * len(labels)
     factor, lower = scipy.linalg.cho_factor(gram.T, overwrite_a=True)
     products = inputs.T @ targets
     found = []
@@ -266,57 +285,34 @@ def compare(
     blocks: Sequence[Block],
     train: experiment.Split,
     test: experiment.Split,
-    epochs: int,
-    poolings: Sequence[keras.layers.Layer] = (),
-    mirrored: bool = False,
+    readout: Readout,
 ) -> experiment.Rows:
-    """Each depth of a network that learned, and a network of random filters.
-
-    Args:
-        blocks: The blocks of the network.
-        train: Training images and labels.
-        test: Test images and labels.
-        epochs: Of the paper's readout.
-        poolings: For readouts of the whole network, those of the last block,
-            of the block before it, and so on. There is a row for the last
-            block alone, one for the last two, and so on. Defaults to the
-            pooling of the last block. The paper's readout has no others.
-        mirrored: Whether features are averaged with those of mirror images,
-            except for the paper's readout.
-    """
+    """Each depth of a network that learned, and a network of random filters."""
     model = learned(blocks, train[0])
-    whole = (train, test, poolings, mirrored)
-    yield from readouts_of_the_whole("SoftHebb", model, epochs, *whole)
+    yield from readouts_of_the_whole("SoftHebb", model, train, test, readout)
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
     for count in range(len(blocks) - 1, 0, -1):
-        seen = features(first_blocks(model, count), train, test, mirrored)
+        network = first_blocks(model, count)
+        seen = features(network, train, test, readout.mirrored)
         name = f"SoftHebb, {count} layer" + "s" * (count > 1)
-        yield name, *read_out(seen, train, test), kernel
+        yield name, *read_out(seen, train, test, readout.penalty), kernel
         del seen  # gigabytes
     model = random(blocks, train[0])
-    yield from readouts_of_the_whole("random filters", model, 0, *whole)
+    readout = readout._replace(epochs=0)
+    yield from readouts_of_the_whole(
+        "random filters", model, train, test, readout
+    )
 
 
 def readouts_of_the_whole(
     name: str,
     model: keras.Model,
-    epochs: int,
     train: experiment.Split,
     test: experiment.Split,
-    poolings: Sequence[keras.layers.Layer] = (),
-    mirrored: bool = False,
+    readout: Readout,
 ) -> experiment.Rows:
-    """Rows with the accuracies of readouts of a whole network.
-
-    Args:
-        name: Of the network.
-        model: The network.
-        epochs: Of the paper's readout, which is left out if they are 0.
-        train: Training images and labels.
-        test: Test images and labels.
-        poolings: As in `compare`.
-        mirrored: As in `compare`.
-    """
+    """Rows with the accuracies of readouts of a whole network."""
+    epochs, penalty, poolings, mirrored = readout
     depth = len(model.layers) // 4
     name = f"{name}, {depth} layers"
     network = first_blocks(model, depth)
@@ -335,10 +331,10 @@ def readouts_of_the_whole(
         seen = None  # frees gigabytes
         seen = features(networks[-1], train, test, mirrored)
     counts = [network.output_shape[-1] for network in networks]
-    accuracies = read_out(seen, train, test, counts)
+    accuracies = read_out(seen, train, test, penalty, counts)
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
     for count, accuracy in enumerate(accuracies, start=1):
-        several = f", readout of the last {count}" if count > 1 else ""
+        several = f", last {count} read out" if count > 1 else ""
         yield f"{name}{several}", accuracy, kernel
 
 

@@ -7,7 +7,8 @@ each class, 1, 5 or 10 % of the images, or all. Features are learned once from
 all images, without labels, and for each number of labels a logistic regression
 is trained on them. The layers have their default arguments, and for soft
 competition those of its paper on MNIST. The deep network is that of
-`mnist_deep.py` or `cifar10_deep.py`, with 24 units in its first layer.
+`cifar10_deep.py`, with 24 units in its first layer, and on MNIST its first two
+blocks, with average pooling after the second.
 Baselines are the same readout of the pixels, of principal components and of
 random units, and networks of the size of the dense layer and of the single
 convolution, trained by backpropagation on the labelled images alone. Each seed
@@ -35,7 +36,6 @@ import cifar10_deep
 import deep_network
 import experiment
 import keras_hebbian as kh
-import mnist_deep
 
 # Of each class if >= 1, otherwise a share of the images.
 LABELS = {
@@ -154,12 +154,14 @@ def convolution(units: int, shape: tuple[int, ...]) -> list[keras.Layer]:
 def deep(
     units: int, shape: tuple[int, ...], images: Rows, learning: bool
 ) -> Rows:
-    """Features of the network of `cifar10_deep.py` or `mnist_deep.py`.
+    """Features of the network of `cifar10_deep.py`, or of its first two blocks.
 
     The first of its layers has `units` units.
     """
-    blocks_of = cifar10_deep.blocks if shape[-1] == 3 else mnist_deep.blocks
-    blocks = blocks_of(units)
+    blocks = cifar10_deep.blocks(units)
+    if shape[-1] == 1:
+        average = keras.layers.AveragePooling2D(2)
+        blocks = [blocks[0], blocks[1]._replace(pooling=average)]
     images = tuple(each.reshape(len(each), *shape) for each in images)
     make = deep_network.learned if learning else deep_network.random
     network = deep_network.first_blocks(make(blocks, images[0]), len(blocks))

@@ -50,12 +50,12 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
             "published": "Krotov and Hopfield 2019, competing units",
         },
     ),
-    "CIFAR-10, three soft layers, ridge regression on the last two": (
+    "CIFAR-10, three layers of soft competition, the last two read out": (
         "cifar10_deep",
         "accuracy",
         {
-            "Hebbian": "SoftHebb, 3 layers, readout of the last 2",
-            "random units": "random filters, 3 layers, readout of the last 2",
+            "Hebbian": "SoftHebb, 3 layers, last 2 read out",
+            "random units": "random filters, 3 layers, last 2 read out",
             "k-means": "k-means of patches, 1600 centres",
             "published": "Journé et al. 2023, SoftHebb",
         },
