@@ -136,7 +136,8 @@ competing units are more accurate than the same number of k-means centres.
 
 All figures are the accuracy on all test images after the last epoch, mean and
 standard deviation over the seeds, with the median wall time of a model on a
-shared machine. A figure without a deviation is that of one seed. Below,
+shared machine. Some rows have fewer seeds than their table: a figure without a
+deviation is that of one seed, and the JSON files hold all values. Below,
 published results are in italics. Every number on this page is generated: with
 `--write`, each experiment writes its results to `docs/results/`, and
 `examples/results_page.py` makes this page from them.
