@@ -33,7 +33,7 @@ REPORTED = {
 
 
 def readout(epochs: int) -> Readout:
-    """Of the last two blocks, at 4 x 4 places each."""
+    """Readout of the last two blocks, each pooled to 4 x 4 places."""
     return Readout(
         epochs,
         penalty=0.2,

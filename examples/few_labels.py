@@ -8,11 +8,10 @@ all images, without labels, and for each number of labels a logistic regression
 is trained on them. The layers have their default arguments, and for soft
 competition those of its paper on MNIST. The deep network is that of
 `cifar10_deep.py`, with 24 units in its first layer, and on MNIST its first two
-blocks, with average pooling after the second.
-Baselines are the same readout of the pixels, of principal components and of
-random units, and networks of the size of the dense layer and of the single
-convolution, trained by backpropagation on the labelled images alone. Each seed
-draws other labels.
+blocks, with average pooling after the second. Baselines are the same readout of
+the pixels, of principal components and of random units, and networks of the
+size of the dense layer and of the single convolution, trained by
+backpropagation on the labelled images alone. Each seed draws other labels.
 
 Before the readout all features are centred and scaled to a mean squared norm
 of 1, by the mean and the norms of all training images. Its arguments are the
@@ -154,7 +153,7 @@ def convolution(units: int, shape: tuple[int, ...]) -> list[keras.Layer]:
 def deep(
     units: int, shape: tuple[int, ...], images: Rows, learning: bool
 ) -> Rows:
-    """Features of the network of `cifar10_deep.py`, or of its first two blocks.
+    """Features of the deep network, on grey images of its first two blocks.
 
     The first of its layers has `units` units.
     """

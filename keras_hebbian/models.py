@@ -167,7 +167,9 @@ class _LocalTraining(_Mixin):
                 unused.append("the labels `y`")
             validated = validation_data is not None or validation_split
             if validated and type(self).test_step is _LocalTraining.test_step:
-                unused.append("the validation data, without `metrics`")
+                unused.append(
+                    "the validation data (see `compile(metrics=...)`)"
+                )
         trained = [x.path for x in self.trainable_weights]
         if trained:
             unused.append(f"the trainable weights {', '.join(trained)}")

@@ -557,7 +557,9 @@ def test_validation_without_metrics_measures_nothing_and_says_so(
     }
     model = sequential()
     model.compile()
-    with pytest.warns(UserWarning, match="the validation data"):
+    with pytest.warns(
+        UserWarning, match=r"validation data \(see `compile\(metrics="
+    ):
         fitted = model.fit(digits[:60], verbose=0, **given[validation])
     assert set(fitted.history) == {"norm_distance"}
 
