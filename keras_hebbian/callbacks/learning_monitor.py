@@ -280,10 +280,13 @@ def _compute(
         chosen = rng.choice(positions, POSITIONS, replace=False)
         inputs = keras.ops.take(inputs, chosen, axis=1)
     state = {name: weight.value for name, weight in layer.state.items()}
-    response = layer.respond(inputs, state)
+    drives, response = (
+        layer._for_rows(compute, inputs, state)
+        for compute in (layer.drives, layer.respond)
+    )
     drives, outputs = (
         keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))
-        for each in (layer.drives(inputs, state), layer.activation(response))
+        for each in (drives, layer.activation(response))
     )
     kernel, cosines = state.get("kernel"), None
     if kernel is not None and kernel.shape == (inputs.shape[-1], layer.units):

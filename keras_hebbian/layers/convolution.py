@@ -230,7 +230,7 @@ class Convolution(keras.layers.Wrapper):
         if convolves:
             response = self._convolve(inputs, state)
         else:
-            response = layer.respond(samples, state)
+            response = layer._for_rows(layer.respond, samples, state)
         if from_all:
             layer.update_state(samples, response)
         elif learning:

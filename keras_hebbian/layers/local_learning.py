@@ -135,11 +135,16 @@ class LocalLearningLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """The outputs before the activation, `(..., units)`, for a state."""
+        """The outputs before the activation, `(samples, units)`, for a state.
+
+        The samples are the rows of one matrix, `(samples, inputs)`, whatever
+        the rank of the layer's inputs.
+        """
         raise NotImplementedError
 
     def drives(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """The quantity the units compete by, `(..., units)`: the largest wins.
+        """The quantity the units compete by, `(samples, units)`: the largest
+        wins.
 
         By default this is the response. `LearningMonitor` and
         `WinnerClassifier(layer=...)` find the winners by it.
@@ -318,7 +323,7 @@ class LocalLearningLayer(keras.layers.Layer):
         response = None
         unread = learning and _unread.get() is self
         if self.needs_response or not unread:
-            response = self.respond(inputs, state)
+            response = self._for_rows(self.respond, inputs, state)
         if learning:
             self._learn(inputs, response, state)
         if response is None:
@@ -349,7 +354,7 @@ class LocalLearningLayer(keras.layers.Layer):
             inputs = ops.cast(inputs, self.state_dtype)
             state = self._values()
             if response is None and self.needs_response:
-                response = self.respond(inputs, state)
+                response = self._for_rows(self.respond, inputs, state)
             self._learn(inputs, response, state)
 
     def _check_inputs(self, shape: tuple[int, ...]) -> None:
@@ -369,7 +374,8 @@ class LocalLearningLayer(keras.layers.Layer):
         Returns:
             `drives` for the current state, `(..., units)`.
         """
-        return self.drives(ops.cast(inputs, self.state_dtype), self._values())
+        inputs = ops.cast(inputs, self.state_dtype)
+        return self._for_rows(self.drives, inputs, self._values())
 
     @contextlib.contextmanager
     def observed(self, observe: Callable[[Tensor], None]) -> Iterator[None]:
@@ -382,6 +388,23 @@ class LocalLearningLayer(keras.layers.Layer):
 
     def _values(self) -> dict[str, Tensor]:
         return {name: weight.value for name, weight in self.state.items()}
+
+    def _for_rows(
+        self,
+        compute: Callable[[Tensor, dict[str, Tensor]], Tensor],
+        inputs: Tensor,
+        state: dict[str, Tensor],
+    ) -> Tensor:
+        """`respond` or `drives` for inputs of any rank, as rows of one matrix.
+
+        TensorFlow multiplies a tensor of more axes by a kernel as many small
+        matrices, which takes several times as long on many CPUs.
+        """
+        if len(inputs.shape) == 2:
+            return compute(inputs, state)
+        rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
+        computed = compute(rows, state)
+        return ops.reshape(computed, (*ops.shape(inputs)[:-1], self.units))
 
     def _learn(
         self, inputs: Tensor, response: Tensor | None, state: dict[str, Tensor]

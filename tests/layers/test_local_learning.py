@@ -166,3 +166,23 @@ def test_outputs_may_be_computed_elsewhere(digits):
     np.testing.assert_array_equal(
         *(ops.convert_to_numpy(each.kernel) for each in (layer, other))
     )
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 64), (5, 3, 2, 64), (5, 1, 64)])
+def test_a_rule_gets_samples_as_rows(shape, digits):
+    class Watched(Oja):
+        def respond(self, inputs, state):
+            seen.append(tuple(inputs.shape))
+            return super().respond(inputs, state)
+
+    seen = []
+    layer = Watched(2)
+    inputs = ops.convert_to_tensor(np.resize(digits, shape))
+    outputs = (
+        layer(inputs),
+        layer(inputs, training=True),
+        layer.competition(inputs),
+    )
+    assert [tuple(each.shape) for each in outputs] == [(*shape[:-1], 2)] * 3
+    layer.update_state(inputs)
+    assert seen == [(np.prod(shape[:-1]), 64)] * 4
