@@ -372,12 +372,15 @@ def lines_of(figures: list[dict]) -> str:
         for case in ("competing-small", "competing-large")
     ]
     lines = (
-        "Competing units learn from this many times the samples per second: "
+        "Competing units with 784 inputs or more, or with 1000 units or more, "
+        "learn from this many times the samples per second: "
         f"{of_backends(figures, 'competing', 'growth')}.",
         "Sparse units, in batches: "
         f"{of_backends(figures, 'sparse-1', 'sparse-4')}.",
-        "With 100 units and batches of 20, Keras's own work for each step "
-        f"counts most: {of_backends(figures, 'competing-small')}.",
+        "With 100 units, Keras's own work for each step counts most: "
+        f"{of_backends(figures, 'competing-small')} with 784 inputs and "
+        "batches of 20, and with 64 inputs, also of arrays that are mapped to "
+        f"a file, {of_backends(figures, 'quickstart', 'samples')}.",
         "On JAX, competing units learn from "
         f"{span(k_means)} times the samples per second of scikit-learn's "
         "`MiniBatchKMeans.partial_fit`, with 100 and with 2000 units.",

@@ -68,7 +68,7 @@ def _load_digits() -> dict[str, np.ndarray]:
     except ImportError as error:
         raise ImportError(
             "Expected scikit-learn, which provides the digits: "
-            "`pip install keras-hebbian[examples]`. Received: no such package"
+            "`pip install scikit-learn`. Received: no such package"
         ) from error
     digits = load_digits()
     images = digits.images / 16.0  # grey levels 0 to 16

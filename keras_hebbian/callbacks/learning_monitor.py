@@ -76,8 +76,9 @@ class LearningMonitor(keras.callbacks.Callback):
     with constant outputs are left out of `correlation`, and a sample or unit of
     norm 0 has the cosine 0. All are dimensionless.
 
-    `change` grows before it falls, so it is a poor monitor for early stopping.
-    `norm_distance` falls from the first epoch on.
+    `change` may grow before it falls, so it is a poor monitor for early
+    stopping. `norm_distance` falls until all units have won; at a constant rate
+    it then stays at a level that the rate sets.
 
     Example:
 

@@ -51,7 +51,7 @@ def plot_u_matrix(
         title: Text above the map. Defaults to `None`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If there is no such grid, or if the kernel does not have a
@@ -101,7 +101,7 @@ def plot_component_planes(
         title: Text above the panels. Defaults to `None`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If there is no such grid, if the kernel does not have a
@@ -172,7 +172,7 @@ def plot_hits(
         title: Text above the map. Defaults to `None`.
 
     Returns:
-        A `matplotlib.figure.Figure`, free of pyplot.
+        A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
         ValueError: If there is no such grid, if the winners are not indices of
