@@ -148,11 +148,19 @@ def correlation(one: Tensor, other: Tensor) -> Tensor:
 
 
 def largest_magnitude(matrix: Tensor) -> Tensor:
-    """The largest absolute value of a matrix, a scalar."""
+    """The largest absolute value of a matrix, a scalar.
+
+    NaN or infinite if any value is.
+    """
     if keras.backend.backend() == "torch":
         smallest, largest = matrix.mT.aminmax()  # without a second matrix
         return largest.maximum(-smallest)
-    return ops.max(ops.max(ops.abs(matrix), axis=0))
+    largest = ops.max(ops.max(ops.abs(matrix), axis=0))
+    if keras.backend.backend() == "tensorflow":
+        # On a CPU, maxima of its XLA ignore NaN; sums do not.
+        finite = ops.isfinite(ops.sum(matrix))
+        return ops.where(finite, largest, float("inf"))
+    return largest
 
 
 def all_finite(values: Tensor, non_negative: bool = False) -> Tensor:

@@ -26,6 +26,7 @@ LAYERS = {
     "topographic": lambda units, **a: kh.LateralInhibitionSparse(
         units, topography=units, **a
     ),
+    "soft": kh.SoftHebb,
     # Of which there are no more than inputs.
     "pca": lambda units, **a: kh.HebbianPCA(1, **a),
     "map": lambda units, **a: kh.SelfOrganizingMap(units, **a),
@@ -89,6 +90,7 @@ OVERFLOWS = {
     "sparse": ({"threshold_rate": 1e38}, 1.0),
     "sequential": ({"learning_rate": 1e38}, 1e6),
     "topographic": ({"threshold_rate": 1e38}, 1.0),
+    "soft": ({}, 3e38),
     "pca": ({}, 3e38),
     "map": ({}, 1e30),
     "sequential_map": ({"learning_rate": 1e30}, 1.0),
@@ -133,6 +135,29 @@ def test_skipped_batches_are_logged_and_warned_about_once(kind):
     assert int(model.layers[0].skipped) == 4
     # A second fit counts its own batches only.
     assert "skipped" not in model.fit(images(), verbose=0).history
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="which does not compile steps"
+)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@every_layer
+def test_a_compiled_step_skips_a_bad_batch(kind, bad):
+    clean, spoiled = models = [model_of(kind) for _ in range(2)]
+    spoiled.set_weights(clean.get_weights())
+    for model in models:
+        model.compile(jit_compile=True)
+        model.train_on_batch(images())
+    poisoned = images()
+    poisoned[3, 2] = bad
+    spoiled.train_on_batch(poisoned)
+    for model in models:
+        model.train_on_batch(images() / 2)
+    states = [state_of(model.layers[-1]) for model in models]
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(states[1][name], value)
+    layer = spoiled.layers[-1]
+    assert (int(layer.iterations), int(layer.skipped)) == (2, 1)
 
 
 def test_the_history_has_as_many_skipped_entries_as_epochs():
