@@ -196,10 +196,16 @@ def test_convergence():
     np.testing.assert_allclose(wide.get_ydata(), [0.25, 1.0])
 
 
+def history(**curves):
+    """What `fit` returns."""
+    found = keras.callbacks.History()
+    found.history = curves
+    return found
+
+
 def test_histories_of_several_models():
     ours = {"accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6], "loss": [2, 1]}
-    theirs = keras.callbacks.History()
-    theirs.history = {"accuracy": [0.3], "loss": [5.0]}
+    theirs = history(accuracy=[0.3], loss=[5.0])
     figure = plot_history({"ours": ours, "theirs": theirs})
     accuracy, loss = figure.axes
     assert [line.get_label() for line in accuracy.lines] == [
@@ -270,6 +276,11 @@ def test_ticks_of_the_norms_do_not_overlap(largest):
         (plot_convergence, np.ones(3)),
         (lambda x: plot_inhibition(np.eye(3), x), [1, 2]),
         (lambda x: plot_history(x, ["auc"]), {"a": {"loss": [1]}}),
+        (lambda x: plot_history(x, ["auc"]), {"a": history(loss=[1])}),
+        (lambda x: plot_history(x, ["auc"]), history(loss=[1])),
+        (lambda x: plot_history(x, ["loss"]), [history(loss=[1])]),
+        (lambda x: plot_history(x, ["loss"]), {"a": [history(loss=[1])]}),
+        (lambda x: plot_history(x, ["loss"]), None),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(plot, values):

@@ -28,7 +28,7 @@ def entropy(wins: np.ndarray) -> float:
 
 
 def mean_correlation(outputs: np.ndarray) -> float:
-    varying = outputs[:, outputs.std(axis=0) > 0]
+    varying = outputs[:, np.ptp(outputs, axis=0) > 0]  # `std` rounds
     units = varying.shape[1]
     if units < 2:
         return 0.0

@@ -63,7 +63,7 @@ def frames_of(directory: pathlib.Path, name: str, last: int) -> list[str]:
     """The image files of a layer in their order, up to the number `last`."""
     pattern = glob.escape(str(directory / name)) + "_*.png"
     numbers = {
-        file: file.removesuffix(".png").rpartition("_")[2]
+        file: pathlib.Path(file).stem.removeprefix(f"{name}_")
         for file in sorted(glob.glob(pattern))
     }
     return [

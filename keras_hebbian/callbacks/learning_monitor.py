@@ -115,9 +115,9 @@ class LearningMonitor(keras.callbacks.Callback):
         probe: Whether to also fit a linear readout. Defaults to `False`.
 
     Raises:
-        ValueError: If an argument is out of range, or if there are fewer than
-            two samples or not one label per sample; at the start of training,
-            if the model has no local layer.
+        ValueError: If an argument is out of range, if there are fewer than two
+            samples or not one label per sample, or if labels are not class
+            indices; at the start of training, if the model has no local layer.
     """
 
     def __init__(
@@ -137,12 +137,13 @@ class LearningMonitor(keras.callbacks.Callback):
                 f"Received: arrays of shapes {shapes}"
             )
         if self.labels is not None:
-            self.labels = np.asarray(self.labels)
+            self.labels = keras.ops.convert_to_numpy(self.labels)
             if {self.labels.shape} != {(size,) for size in sizes}:
                 raise ValueError(
                     f"Expected a class index for each of {max(sizes)} "
                     f"samples. Received: labels.shape={self.labels.shape}"
                 )
+            self.labels = _class_indices(self.labels)
         if probe and self.labels is None:
             raise ValueError(
                 "Expected `data=(inputs, labels)` for a probe. Received: "
@@ -264,6 +265,21 @@ class LearningMonitor(keras.callbacks.Callback):
                         seen.outputs.mean(axis=1), seen.labels
                     )
         return measures
+
+
+def _class_indices(labels: np.ndarray) -> np.ndarray:
+    """The labels as integers, which may come as whole numbers of any type."""
+    wrong = classes = labels
+    if labels.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore"):  # NaN differs from any integer
+            classes = labels.astype("int64")
+        wrong = labels[(classes != labels) | (classes < 0)]
+    if wrong.size:
+        raise ValueError(
+            "Expected labels to be class indices, integers >= 0. "
+            f"Received: {wrong[:10]} of dtype {labels.dtype}"
+        )
+    return classes
 
 
 def _compute(

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_hebbian._arguments import check_choice, check_integer
 from keras_hebbian.callbacks import _pictures
-from keras_hebbian.layers.local_layers import local_layers
+from keras_hebbian.layers.local_layers import collect, local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.plotting import fit_image_shape, plot_weights
 
@@ -56,7 +56,8 @@ class WeightVisualization(keras.callbacks.Callback):
             Defaults to `None`, no files.
         every: Integer >= 1, number of epochs or batches between two images; the
             final state is always drawn. Defaults to `1`.
-        layer: Name of the layer to draw. Defaults to `None`, all local layers
+        layer: Name of the layer to draw, as in the logs: the second layer
+            named `units` is `units_1`. Defaults to `None`, all local layers
             with a `kernel` whose inputs form an image.
         format: Format of the files: `"png"`, `"svg"`, `"pdf"` or another one
             that matplotlib writes. Defaults to `"png"`.
@@ -179,24 +180,32 @@ class WeightVisualization(keras.callbacks.Callback):
             if files:
                 _pictures.animate(path, files)
 
-    def _layers(self) -> list[LocalLearningLayer]:
-        """The layers to draw, at least one."""
-        layers = [
-            layer
-            for layer in local_layers(self.model)
-            if self.layer in (None, layer.name)
+    def _layers(self) -> dict[str, LocalLearningLayer]:
+        """The layers to draw, at least one, by their names in the logs."""
+        prefixes = collect(local_layers(self.model), lambda layer: {"": layer})
+        known = {
+            prefix.removesuffix("_") or layer.name: layer
+            for prefix, layer in prefixes.items()
+        }
+        layers = {
+            name: layer
+            for name, layer in known.items()
+            if self.layer in (None, name)
             and layer.built
             and "kernel" in layer.state
-        ]
+        }
         if not layers:
-            known = [layer.name for layer in local_layers(self.model)]
             raise ValueError(
                 "Expected a model with a local layer that has a `kernel`. "
-                f"Received: layer={self.layer!r}, a model with {known}"
+                f"Received: layer={self.layer!r}, a model with {list(known)}"
             )
-        images = [layer for layer in layers if self._makes_image(layer)]
+        images = {
+            name: layer
+            for name, layer in layers.items()
+            if self._makes_image(layer)
+        }
         if not images:
-            self._image_shape(layers[0])
+            self._image_shape(next(iter(layers.values())))
         return images
 
     def _image_shape(self, layer: LocalLearningLayer) -> tuple[int, ...]:
@@ -216,22 +225,22 @@ class WeightVisualization(keras.callbacks.Callback):
     def _draw(self) -> None:
         """Draws the layers that have learned since the last image."""
         layers = self._layers()
-        for layer in layers:
-            name = layer.name if len(layers) > 1 else "weights"
+        for name, layer in layers.items():
+            file = name if len(layers) > 1 else "weights"
             batches = int(keras.ops.convert_to_numpy(layer.iterations))
-            if self._drawn.get(name) == batches:
+            if self._drawn.get(file) == batches:
                 continue
-            self._drawn[name] = batches
+            self._drawn[file] = batches
             image_shape = self._image_shape(layer)
             figure = plot_weights(
                 _mean_of_channels(layer.state["kernel"], image_shape),
                 **{
-                    "title": f"{layer.name} after {batches:,} batches",
+                    "title": f"{name} after {batches:,} batches",
                     **self.plot_arguments,
                     "image_shape": image_shape,
                 },
             )
-            self._publish(name, batches, figure, len(image_shape) == 2)
+            self._publish(file, batches, figure, len(image_shape) == 2)
 
     def _publish(
         self, name: str, batches: int, figure: "Figure", palette: bool

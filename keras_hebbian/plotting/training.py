@@ -100,20 +100,24 @@ def plot_history(
         A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
-        ValueError: If no history has one of the metrics.
+        ValueError: If `histories` is neither a dict nor a `History`, or if no
+            history has one of the metrics.
     """
-    if hasattr(histories, "history"):
-        histories = histories.history
-    if not all(
-        isinstance(getattr(each, "history", each), Mapping)
-        for each in histories.values()
-    ):
-        histories = {"": histories}
+    histories = getattr(histories, "history", histories)
+    if not isinstance(histories, Mapping):
+        raise ValueError(
+            "Expected a dict of histories by the name of each model, or a "
+            f"single one. Received: a {type(histories).__name__}"
+        )
+    curves: dict[str, Any] = {
+        name: getattr(each, "history", each) for name, each in histories.items()
+    }
+    if not all(isinstance(each, Mapping) for each in curves.values()):
+        curves = {"": histories}
     figure = new_figure(5 * len(metrics), 3.8, layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        for number, (name, history) in enumerate(histories.items()):
-            history = getattr(history, "history", history)
+        for number, (name, history) in enumerate(curves.items()):
             color = COLORS[number % len(COLORS)]
             validated = f"val_{metric}" in history
             for key, style, kind in (
@@ -126,7 +130,7 @@ def plot_history(
                     label = ", ".join(filter(None, (name, kind)))
                     axes.plot(epochs, values, style, color=color, label=label)
         if not axes.lines:
-            known = sorted({key for each in histories.values() for key in each})
+            known = sorted({key for each in curves.values() for key in each})
             raise ValueError(
                 f"Expected histories with {metric!r}. Received: {known}"
             )

@@ -59,6 +59,14 @@ def test_correlation():
     assert measured(identity(), constant)["correlation"] == 0
 
 
+def test_constant_outputs_that_float32_rounds_have_no_correlation():
+    data = np.full((1000, 9), 0.1, "float32")
+    assert measured(identity(), data)["correlation"] == 0
+    data[::2, 0] = 1
+    data[::2, 1] = -1
+    assert measured(identity(), data)["correlation"] == pytest.approx(1)
+
+
 def test_correlation_is_that_of_the_outputs():
     data = np.zeros((4, 9), "float32")
     data[:, 0] = [1, 2, 3, 4]
@@ -150,6 +158,33 @@ def test_accuracies_of_units_that_tell_the_class():
     # Each half of the samples has every class.
     assert logs["winner_accuracy"] == 1
     assert logs["probe_accuracy"] == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "bool"])
+def test_labels_of_every_type_are_class_indices(dtype):
+    labels = np.arange(36) % 2
+    data = np.eye(9, dtype="float32")[labels]
+    monitor = kh.LearningMonitor((data, labels.astype(dtype)), probe=True)
+    assert monitor.labels.dtype == "int64"
+    history = fit(identity(), monitor, epochs=1)
+    assert history["winner_accuracy"] == history["probe_accuracy"] == [1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.full(60, 0.5),
+        np.full(60, np.nan),
+        np.full(60, np.inf),
+        np.arange(60) - 1,
+        np.full(60, "3"),
+        np.full(60, None),
+        np.full(60, 1j),
+    ],
+)
+def test_labels_that_are_no_class_indices_are_refused(labels):
+    with pytest.raises(ValueError, match=r"Expected labels .*Received: \["):
+        kh.LearningMonitor((IMAGES, labels), probe=True)
 
 
 def test_watching_changes_nothing():

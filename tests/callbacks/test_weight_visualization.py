@@ -31,6 +31,15 @@ def names(directory):
     return sorted(path.name for path in pathlib.Path(directory).iterdir())
 
 
+def assert_same(*files):
+    observed, expected = (
+        np.asarray(Image.open(file).convert("RGB")).astype(int)
+        for file in files
+    )
+    # At most 256 colours, so not always the very same.
+    assert np.abs(observed - expected).max() < 24
+
+
 def test_files_are_pictures_of_the_weights_of_their_batch(tmp_path):
     model = model_with()
     kernels = []
@@ -46,12 +55,7 @@ def test_files_are_pictures_of_the_weights_of_their_batch(tmp_path):
             kernel, title=f"units after {batches} batches"
         )
         figure.savefig(tmp_path / "expected.png")
-        observed, expected = (
-            np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
-            for name in (file, "expected.png")
-        )
-        # At most 256 colours, so not always the very same.
-        assert np.abs(observed - expected).max() < 24
+        assert_same(tmp_path / file, tmp_path / "expected.png")
 
 
 def test_numbering_goes_on(tmp_path):
@@ -154,6 +158,40 @@ def test_every_layer_has_its_pictures(tmp_path):
     both += ["upper.gif", "upper_00000006.png"]
     assert names(tmp_path / "both") == both
     assert names(tmp_path / "one") == ["weights_00000006.png"]
+
+
+def same_names():
+    inner = [
+        keras.Sequential(
+            [keras.Input((9,)), kh.HebbianCompetitive(9, name="units")],
+            name=name,
+        )
+        for name in ("low", "high")
+    ]
+    return model_with(*inner)
+
+
+def test_layers_of_the_same_name_are_told_apart(tmp_path):
+    fit(same_names(), kh.WeightVisualization(tmp_path, gif=True))
+    first = ["units_00000006.png", "units_00000012.png"]
+    second = ["units_1_00000006.png", "units_1_00000012.png"]
+    gifs = ["units.gif", "units_1.gif"]
+    assert names(tmp_path) == sorted([*first, *second, *gifs])
+    for file in gifs:
+        with Image.open(tmp_path / file) as gif:
+            assert gif.n_frames == 2
+
+
+@pytest.mark.parametrize("name", ["units", "units_1"])
+def test_a_layer_is_chosen_by_its_name_in_the_logs(tmp_path, name):
+    model = same_names()
+    fit(model, kh.WeightVisualization(tmp_path, layer=name), epochs=1)
+    assert names(tmp_path) == ["weights_00000006.png"]
+    low, high = (inner.get_weights()[0] for inner in model.layers)
+    kernel = low if name == "units" else high
+    figure = kh.plotting.plot_weights(kernel, title=f"{name} after 6 batches")
+    figure.savefig(tmp_path / "expected.png")
+    assert_same(tmp_path / "weights_00000006.png", tmp_path / "expected.png")
 
 
 def test_layers_whose_inputs_make_no_image_are_left_out(tmp_path):
