@@ -61,6 +61,9 @@ class WinnerClassifier(keras.layers.Layer):
         num_classes: Integer >= 2, number of classes.
         layer: `LocalLearningLayer` whose units compete. The classifier does
             not train it. Defaults to `None`: the inputs are the activations.
+            `keras.models.clone_model` copies layers one by one, so that the
+            classifier of the clone asks a copy of `layer` that is not the layer
+            of the clone; save and load the model instead.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -86,6 +89,7 @@ class WinnerClassifier(keras.layers.Layer):
         self, num_classes: int, layer: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # winners are those that `adapt` counted
         self.num_classes = check_integer("num_classes", num_classes, minimum=2)
         if layer is not None and not isinstance(layer, LocalLearningLayer):
             raise ValueError(

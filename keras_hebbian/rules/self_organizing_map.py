@@ -60,15 +60,32 @@ def drives(inputs: Tensor, kernel: Tensor, dtype: str | None = None) -> Tensor:
     The squared distance is the sum of both squares minus twice the product,
     which is computed in `dtype`. Inputs and weights are taken relative to the
     mean of all units, so that little precision is lost if data lie far from 0.
+    In float16 the product is that of unit vectors, so that its small range
+    suffices for data of any magnitude.
     """
     dtype = dtype or kernel.dtype
     center = ops.sum(kernel, axis=1) / kernel.shape[1]  # (inputs,)
     inputs = inputs - center
     kernel = kernel - center[:, None]
     squares = ops.sum(inputs * inputs, axis=-1, keepdims=True)
-    squares = squares + lengths(kernel) ** 2  # (..., units)
+    others = lengths(kernel) ** 2  # (units,)
+    if dtype == "float16":
+        one, other = _length(squares), _length(others)
+        products = _products(inputs / one, kernel / other, dtype) * one * other
+    else:
+        products = _products(inputs, kernel, dtype)
+    return -ops.relu(squares + others - products)  # (..., units)
+
+
+def _products(inputs: Tensor, kernel: Tensor, dtype: str) -> Tensor:
+    """`2 x W`, computed in `dtype`, in the kernel's dtype, `(..., units)`."""
     products = ops.cast(2 * inputs, dtype) @ ops.cast(kernel, dtype)
-    return -ops.relu(squares - ops.cast(products, kernel.dtype))
+    return ops.cast(products, kernel.dtype)
+
+
+def _length(squares: Tensor) -> Tensor:
+    """A length to divide by and to multiply by again, without a gradient."""
+    return ops.stop_gradient(ops.sqrt(ops.clip(squares, TINY, float("inf"))))
 
 
 def neighborhood(
@@ -78,7 +95,7 @@ def neighborhood(
 
     `"gaussian"`: `exp(-r^2 / (2 sigma^2))` with the distance r on the grid.
     `"bubble"`: 1 where rows and columns both differ by less than `sigma`,
-    else 0, on hexagonal grids as well.
+    else 0, on hexagonal grids as well. The winner itself always learns.
 
     Args:
         winners: Indices of units, `(...)`.
@@ -87,6 +104,7 @@ def neighborhood(
         sigma: Radius, a scalar tensor in the dtype of the result.
     """
     if kind == "bubble":
+        sigma = ops.clip(sigma, TINY, float("inf"))  # the winner is at 0
         near = [
             ops.cast(distance < sigma, sigma.dtype)
             for distance in _distances(

@@ -274,6 +274,27 @@ def test_an_unusable_batch_is_skipped(digits, value, update):
     assert (int(layer.iterations), int(layer.skipped)) == (1, 1)
 
 
+@pytest.mark.parametrize("update", ["batch", "sequential"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_a_compiled_step_skips_an_unusable_batch(digits, value, update):
+    """XLA on a CPU ignores NaN in a maximum."""
+    if keras.backend.backend() == "torch":
+        pytest.skip("torch does not use XLA")
+    layer = kh.SelfOrganizingMap((3, 4), update=update)
+    model = kh.HebbianSequential([keras.Input((64,)), layer])
+    model.compile(jit_compile=True)
+    before = kernel_of(layer)
+    images = digits[:20].copy()
+    images[3, 4] = value
+    model.train_on_batch(images)
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
+    model.train_on_batch(digits[:20])
+    assert np.isfinite(kernel_of(layer)).all()
+    assert np.abs(kernel_of(layer) - before).max() > 0
+    assert (int(layer.iterations), int(layer.skipped)) == (1, 1)
+
+
 def test_missing_values_are_refused(digits):
     table = digits[:20].copy()
     table[3, 4] = np.nan
@@ -288,14 +309,19 @@ def test_sequential_is_refused_on_several_replicas(monkeypatch, digits):
 
 
 @pytest.mark.parametrize("update", ["batch", "sequential"])
-def test_a_mixed_policy_learns_as_much(digits, update):
+@pytest.mark.parametrize(
+    ("policy", "scale"),
+    [("mixed_bfloat16", 1), ("mixed_float16", 1), ("mixed_float16", 255)],
+)
+def test_a_mixed_policy_learns_as_much(digits, policy, scale, update):
+    images = digits[:400] * np.float32(scale)
     errors = []
-    for dtype in ("float32", "mixed_bfloat16"):
+    for dtype in ("float32", policy):
         keras.utils.set_random_seed(1)
         layer = kh.SelfOrganizingMap((5, 5), update=update, dtype=dtype)
         fit(
             layer,
-            digits[:400],
+            images,
             batch_size=40,
             epochs=5 if update == "batch" else 2,
             callbacks=[kh.LinearRateDecay()],
@@ -307,8 +333,19 @@ def test_a_mixed_policy_learns_as_much(digits, update):
         full = kh.SelfOrganizingMap((5, 5))
         full.build((None, 64))
         full.kernel.assign(kernel_of(layer))
-        errors.append(full.quantization_error(digits[:400]))
+        errors.append(full.quantization_error(images))
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+def test_narrow_errors_are_those_of_images_up_to_255(digits):
+    images = 255 * digits[:200]
+    layer = kh.SelfOrganizingMap((4, 4), dtype="mixed_float16")
+    layer.build((None, 64))
+    layer.kernel.assign(images[:16].T)
+    apart = images[..., None] - images[:16].T
+    expected = np.linalg.norm(apart, axis=1).min(axis=1).mean()
+    error = layer.quantization_error(images)
+    assert error == pytest.approx(expected, rel=0.01)
 
 
 def test_units_learn_patches(digits):

@@ -186,6 +186,37 @@ def test_undefined_activations_have_undefined_scores():
     np.testing.assert_allclose(scores[1], SCORES[1])
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "activations",
+    [
+        # Less than the least float16, and closer than its or bfloat16's steps.
+        -1e4 * np.array([[7, 8, 9], [9.5, 7, 8], [9, 8, 7]], "float32"),
+        1 + 1e-4 * np.array([[2, 1, 0], [0, 2, 1], [0, 1, 2]], "float32"),
+    ],
+)
+def test_winners_do_not_depend_on_the_policy(tmp_path, activations, policy):
+    classifier = kh.WinnerClassifier(3, dtype=policy)
+    classifier.adapt(activations, [0, 1, 2])
+    scores = scores_of(classifier, activations)
+    assert scores.dtype.name == classifier.compute_dtype
+    np.testing.assert_array_equal(scores.astype("float32"), np.eye(3))
+    model = keras.Sequential([keras.Input((3,)), classifier])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    scores = loaded.predict(activations, verbose=0)
+    np.testing.assert_array_equal(scores.astype("float32"), np.eye(3))
+
+
+def test_whole_numbers_compete_as_well():
+    classifier = kh.WinnerClassifier(3, dtype="mixed_float16")
+    activations = np.array([[70_001, 70_000, 0], [0, 70_000, 70_001]], "int32")
+    with pytest.warns(UserWarning, match=r"1 of 3 units .*\[1\]"):
+        classifier.adapt(activations, [2, 1])
+    scores = ops.convert_to_numpy(classifier(activations))
+    np.testing.assert_array_equal(scores, np.eye(3)[[2, 1]])
+
+
 def test_accuracy_counts_the_winners_that_vote_right():
     units = kh.HebbianCompetitive(3, kernel_initializer="identity")
     classifier = adapted(ACTIVATIONS, LABELS)
@@ -221,6 +252,15 @@ def test_units_of_a_layer_compete_as_they_do_while_learning(p):
     np.testing.assert_array_equal(ops.convert_to_numpy(classifier.votes), votes)
     shares = votes[winners] / votes[winners].sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(scores_of(classifier, SAMPLES), shares)
+
+
+def test_samples_of_a_layer_are_not_rounded():
+    """Under a policy of 16 bits both samples would be one."""
+    samples = np.array([[1.0, 0.9999], [0.9999, 1.0]], "float32")
+    units = kh.HebbianCompetitive(2, kernel_initializer="identity")
+    classifier = kh.WinnerClassifier(2, layer=units, dtype="mixed_float16")
+    classifier.adapt(samples, np.array([0, 1]))
+    np.testing.assert_array_equal(scores_of(classifier, samples), np.eye(2))
 
 
 def test_a_classifier_of_a_layer_is_saved_with_it(tmp_path):
