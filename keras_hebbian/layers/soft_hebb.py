@@ -19,8 +19,8 @@ class SoftHebb(KernelLayer):
 
     All units learn from every sample, in proportion to their share. The winner
     moves towards the sample and, with `anti_hebbian=True`, all others away from
-    it. The weights of every unit approach norm 1. Units start with a large norm,
-    and each unit learns more slowly the closer it comes to norm 1.
+    it. The weights of every unit approach norm 1. Units start with a large
+    norm, and each unit learns more slowly the closer it comes to norm 1.
 
     Soft competition allows several of these layers to learn at the same time,
     one on top of the other: the network of the reference combines
