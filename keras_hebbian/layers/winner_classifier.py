@@ -235,11 +235,13 @@ class WinnerClassifier(keras.layers.Layer):
             ),
             axis=-1,
         )
-        scores = ops.cast(ops.take(shares, winner, axis=0), self.compute_dtype)
+        scores = ops.take(shares, winner, axis=0)
         # LiteRT has no `isnan`.
         undefined = ops.any(inputs != inputs, axis=-1, keepdims=True)
         undefined = ops.logical_or(undefined, wins == 0)
-        return ops.where(undefined, float("nan"), scores)
+        # Before the cast, because tf2onnx makes every float16 score NaN here.
+        scores = ops.where(undefined, float("nan"), scores)
+        return ops.cast(scores, self.compute_dtype)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]

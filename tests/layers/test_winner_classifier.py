@@ -208,6 +208,31 @@ def test_winners_do_not_depend_on_the_policy(tmp_path, activations, policy):
     np.testing.assert_array_equal(scores.astype("float32"), np.eye(3))
 
 
+def test_onnx_has_scores_of_16_bits(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip(
+        {"tensorflow": "tf2onnx", "jax": "jax2onnx"}.get(
+            keras.backend.backend(), "onnx"
+        )
+    )
+    classifier = kh.WinnerClassifier(3, dtype="mixed_float16")
+    classifier.adapt(np.eye(3), [2, 0, 1])
+    model = keras.Sequential([keras.Input((3,)), classifier])
+    samples = np.array(
+        [[9, 7, 8], [np.nan, 1, 2], [-7e4, -9e4, -8e4]], "float32"
+    )
+    model.predict(samples, verbose=0)  # Keras exports what was called
+    path = str(tmp_path / "model.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporters
+        model.export(path, format="onnx", verbose=False)
+    session = runtime.InferenceSession(path)
+    (given,) = session.get_inputs()
+    (scores,) = session.run(None, {given.name: samples})
+    np.testing.assert_array_equal(scores[[0, 2]], np.eye(3)[[2, 2]])
+    assert np.isnan(scores[1]).all()
+
+
 def test_whole_numbers_compete_as_well():
     classifier = kh.WinnerClassifier(3, dtype="mixed_float16")
     activations = np.array([[70_001, 70_000, 0], [0, 70_000, 70_001]], "int32")
