@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 from keras import ops
 
 Tensor: TypeAlias = Any
@@ -57,3 +58,27 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
             f"Received: {name}={value!r}"
         )
     return value
+
+
+def check_class_indices(
+    labels: np.ndarray, num_classes: int | None = None
+) -> np.ndarray:
+    """Returns labels as int64, or raises a `ValueError` with those that are
+    no class indices. They may come as whole numbers of any type."""
+    if labels.dtype.kind == "O":
+        labels = np.array(labels.tolist())
+    wrong = classes = labels
+    if labels.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore"):  # NaN differs from any integer
+            classes = labels.astype("int64")
+        above = num_classes is not None and classes >= num_classes
+        wrong = labels[(classes != labels) | (classes < 0) | above]
+    if wrong.size:
+        allowed = ", integers >= 0"
+        if num_classes is not None:
+            allowed = f" between 0 and {num_classes - 1}"
+        raise ValueError(
+            f"Expected labels to be class indices{allowed}. "
+            f"Received: {wrong[:10]} of dtype {labels.dtype}"
+        )
+    return classes

@@ -158,8 +158,7 @@ def largest_magnitude(matrix: Tensor) -> Tensor:
     largest = ops.max(ops.max(ops.abs(matrix), axis=0))
     if keras.backend.backend() == "tensorflow":
         # On a CPU, maxima of its XLA ignore NaN; sums do not.
-        finite = ops.isfinite(ops.sum(matrix))
-        return ops.where(finite, largest, float("inf"))
+        return ops.where(all_finite(matrix), largest, float("inf"))
     return largest
 
 

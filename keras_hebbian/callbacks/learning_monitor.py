@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_hebbian._arguments import check_integer
+from keras_hebbian._arguments import check_class_indices, check_integer
 from keras_hebbian.callbacks import _measures
 from keras_hebbian.layers.local_layers import collect, local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
@@ -143,7 +143,7 @@ class LearningMonitor(keras.callbacks.Callback):
                     f"Expected a class index for each of {max(sizes)} "
                     f"samples. Received: labels.shape={self.labels.shape}"
                 )
-            self.labels = _class_indices(self.labels)
+            self.labels = check_class_indices(self.labels)
         if probe and self.labels is None:
             raise ValueError(
                 "Expected `data=(inputs, labels)` for a probe. Received: "
@@ -267,21 +267,6 @@ class LearningMonitor(keras.callbacks.Callback):
         return measures
 
 
-def _class_indices(labels: np.ndarray) -> np.ndarray:
-    """The labels as integers, which may come as whole numbers of any type."""
-    wrong = classes = labels
-    if labels.dtype.kind in "biuf":
-        with np.errstate(invalid="ignore"):  # NaN differs from any integer
-            classes = labels.astype("int64")
-        wrong = labels[(classes != labels) | (classes < 0)]
-    if wrong.size:
-        raise ValueError(
-            "Expected labels to be class indices, integers >= 0. "
-            f"Received: {wrong[:10]} of dtype {labels.dtype}"
-        )
-    return classes
-
-
 def _compute(
     layer: LocalLearningLayer,
     inputs: Any,
@@ -297,13 +282,10 @@ def _compute(
         chosen = rng.choice(positions, POSITIONS, replace=False)
         inputs = keras.ops.take(inputs, chosen, axis=1)
     state = {name: weight.value for name, weight in layer.state.items()}
-    drives, response = (
-        layer._for_rows(compute, inputs, state)
-        for compute in (layer.drives, layer.respond)
-    )
+    response = layer._for_rows(layer.respond, inputs, state)
     drives, outputs = (
         keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))
-        for each in (drives, layer.activation(response))
+        for each in (layer.competition(inputs), layer.activation(response))
     )
     kernel, cosines = state.get("kernel"), None
     if kernel is not None and kernel.shape == (inputs.shape[-1], layer.units):

@@ -354,7 +354,7 @@ class LocalLearningLayer(keras.layers.Layer):
             inputs = ops.cast(inputs, self.state_dtype)
             state = self._values()
             if response is None and self.needs_response:
-                response = self._for_rows(self.respond, inputs, state)
+                response = self.respond(self._samples(inputs), state)
             self._learn(inputs, response, state)
 
     def _check_inputs(self, shape: tuple[int, ...]) -> None:
@@ -402,8 +402,7 @@ class LocalLearningLayer(keras.layers.Layer):
         """
         if len(inputs.shape) == 2:
             return compute(inputs, state)
-        rows = ops.reshape(inputs, (-1, inputs.shape[-1]))
-        computed = compute(rows, state)
+        computed = compute(self._rows(inputs), state)
         return ops.reshape(computed, (*ops.shape(inputs)[:-1], self.units))
 
     def _learn(
@@ -427,9 +426,12 @@ class LocalLearningLayer(keras.layers.Layer):
         self.iterations.assign(self.iterations.value + (1 - skipped))
         self.skipped.assign(self.skipped.value + skipped)
 
+    def _samples(self, values: Tensor) -> Tensor:
+        """The rows to learn from, without a gradient."""
+        return self._rows(ops.stop_gradient(values))
+
     @staticmethod
-    def _samples(values: Tensor) -> Tensor:
-        values = ops.stop_gradient(values)
+    def _rows(values: Tensor) -> Tensor:
         if len(values.shape) == 2:
             return values
         return ops.reshape(values, (-1, values.shape[-1]))

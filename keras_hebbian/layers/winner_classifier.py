@@ -8,7 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hebbian._arguments import Tensor, check_integer
+from keras_hebbian._arguments import (
+    Tensor,
+    check_class_indices,
+    check_integer,
+)
 from keras_hebbian._backend import visible
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
@@ -186,14 +190,7 @@ class WinnerClassifier(keras.layers.Layer):
                 f"activations.shape={activations.shape}, "
                 f"labels.shape={labels.shape}"
             )
-        classes = labels.astype("int64")
-        if not (
-            (classes == labels) & (classes >= 0) & (classes < self.num_classes)
-        ).all():
-            raise ValueError(
-                "Expected labels to be class indices between 0 and "
-                f"{self.num_classes - 1}. Received: {np.unique(labels)[:10]}"
-            )
+        classes = check_class_indices(labels, self.num_classes)
         if self.layer is not None:
             if not self.layer.built:
                 self.build((None, *activations.shape[1:]))

@@ -130,6 +130,7 @@ def test_scores_are_shares_of_the_samples_that_the_winner_won(values, labels):
         (ACTIVATIONS, [0, 1, 2, -1], "class indices"),
         (ACTIVATIONS, [0, 1, 2, 0.5], "class indices"),
         (ACTIVATIONS, [0, 1, 2, np.nan], "class indices"),
+        (ACTIVATIONS, list("abcd"), "class indices"),
         (ACTIVATIONS, LABELS[:3], "one label per sample"),
         (ACTIVATIONS, np.eye(4), "one label per sample"),
         (ACTIVATIONS[0], LABELS[:3], "finite activations"),
