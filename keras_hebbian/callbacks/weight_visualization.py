@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_hebbian._arguments import check_choice, check_integer
 from keras_hebbian.callbacks import _pictures
-from keras_hebbian.layers.local_layers import collect, local_layers
+from keras_hebbian.layers.local_layers import local_layers, named
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.plotting import fit_image_shape, plot_weights
 
@@ -182,11 +182,7 @@ class WeightVisualization(keras.callbacks.Callback):
 
     def _layers(self) -> dict[str, LocalLearningLayer]:
         """The layers to draw, at least one, by their names in the logs."""
-        prefixes = collect(local_layers(self.model), lambda layer: {"": layer})
-        known = {
-            prefix.removesuffix("_") or layer.name: layer
-            for prefix, layer in prefixes.items()
-        }
+        known = named(local_layers(self.model))
         layers = {
             name: layer
             for name, layer in known.items()

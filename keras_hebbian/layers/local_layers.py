@@ -1,6 +1,5 @@
 """The local layers of a model, and names for their values in the logs."""
 
-import collections
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,22 +15,34 @@ def local_layers(model: keras.Layer) -> list[LocalLearningLayer]:
     return list(dict.fromkeys(local))
 
 
+def named(
+    layers: Iterable[LocalLearningLayer],
+) -> dict[str, LocalLearningLayer]:
+    """The layers by their names in the logs.
+
+    The name of a second or later layer of the same name ends in a number.
+    """
+    found: dict[str, LocalLearningLayer] = {}
+    for layer in layers:
+        name, number = layer.name, 0
+        while name in found:
+            number += 1
+            name = f"{layer.name}_{number}"
+        found[name] = layer
+    return found
+
+
 def collect(
     layers: Iterable[LocalLearningLayer],
     read: Callable[[LocalLearningLayer], dict[str, Any]],
 ) -> dict[str, Any]:
     """The values that `read` returns for each layer, named for the logs.
 
-    With several layers, each name starts with the name of its layer, followed
-    by a number for the second and later layers of the same name.
+    With several layers, each name starts with the name of its layer.
     """
-    layers = list(layers)
-    seen: collections.Counter[str] = collections.Counter()
-    found = {}
-    for layer in layers:
-        number = seen[layer.name]
-        seen[layer.name] += 1
-        prefix = f"{layer.name}_{number}_" if number else f"{layer.name}_"
-        for name, value in read(layer).items():
-            found[f"{prefix}{name}" if len(layers) > 1 else name] = value
-    return found
+    by_name = named(layers)
+    return {
+        f"{prefix}_{name}" if len(by_name) > 1 else name: value
+        for prefix, layer in by_name.items()
+        for name, value in read(layer).items()
+    }

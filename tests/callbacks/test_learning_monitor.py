@@ -373,6 +373,20 @@ def test_layers_of_the_same_name_are_told_apart():
     assert all(len(values) == 3 for values in history.values())
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 2, 1)])
+def test_a_name_that_looks_numbered_is_told_apart(order):
+    names = ["units", "units", "units_1"]
+    inner = [
+        keras.Sequential(
+            [keras.Input((9,)), kh.HebbianCompetitive(9, name=names[i])],
+            name=f"model_{i}",
+        )
+        for i in order
+    ]
+    history = fit(model_with(*inner), epochs=1)
+    assert len(history) == 3
+
+
 @pytest.mark.parametrize("kind", [list, dict])
 def test_inputs_of_several_arrays(kind):
     inputs = [keras.Input((9,), name=name) for name in ("a", "b")]
