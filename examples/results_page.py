@@ -377,10 +377,10 @@ def lines_of(figures: list[dict]) -> str:
         f"{of_backends(figures, 'competing', 'growth')}.",
         "Sparse units, in batches: "
         f"{of_backends(figures, 'sparse-1', 'sparse-4')}.",
-        "With 100 units, Keras's own work for each step counts most: "
-        f"{of_backends(figures, 'competing-small')} with 784 inputs and "
-        "batches of 20, and with 64 inputs, also of arrays that are mapped to "
-        f"a file, {of_backends(figures, 'quickstart', 'samples')}.",
+        "With 100 units, Keras's own work for each step counts most. With 784 "
+        f"inputs and batches of 20: {of_backends(figures, 'competing-small')}. "
+        "With 64 inputs, including arrays that are mapped to a file: "
+        f"{of_backends(figures, 'quickstart', 'samples')}.",
         "On JAX, competing units learn from "
         f"{span(k_means)} times the samples per second of scikit-learn's "
         "`MiniBatchKMeans.partial_fit`, with 100 and with 2000 units.",
