@@ -58,7 +58,7 @@ def test_the_code_of_the_readme_does_what_it_says(
     """Draws the animation, prints its number and exports the features."""
     monkeypatch.chdir(tmp_path)
     run_code_of(README)
-    (said,) = re.findall(r"print\(.*\)  # ([\d.]+)%", README.read_text())
+    (said,) = re.findall(r"print\(.*\)  # about (\d+)%", README.read_text())
     (printed,) = re.findall(r"([\d.]+)% of 360", capsys.readouterr().out)
     assert float(printed) == pytest.approx(float(said), abs=2)  # per backend
     assert (tmp_path / "weights" / "weights.gif").stat().st_size > 1000
