@@ -19,6 +19,7 @@ from keras_hebbian._execution import (
 )
 from keras_hebbian._programs import Rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
+from keras_hebbian.callbacks.linear_rate_decay import LinearRateDecay
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer, unread
@@ -98,7 +99,12 @@ class _LocalTraining(_Mixin):
         if isinstance(given.get("x"), np.ndarray | np.generic):
             self._check_values(given["x"])
         callbacks = given.get("callbacks")
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+            if not any(isinstance(each, LayerReports) for each in callbacks):
+                callbacks.insert(0, LayerReports())
+                callbacks[0].set_model(self)
+        else:
             callbacks = keras.tree.flatten(callbacks)
             callbacks = [each for each in callbacks if each is not None]
             given["callbacks"] = [LayerReports(), *callbacks]
@@ -113,13 +119,19 @@ class _LocalTraining(_Mixin):
         if rows:
             shuffle = given.get("shuffle", True)
             given |= rows_of(given["x"], rows, steps, shuffle)
-        return fit(**given)
+        try:
+            return fit(**given)
+        finally:
+            for each in callbacks:  # of an interrupted fit
+                if isinstance(each, LinearRateDecay):
+                    each.on_train_end()
 
     @_as_in(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         open_steps = "steps_per_execution" in self._left_open
         steps = 1 if open_steps else self.steps_per_execution
         self._set_execution(steps, rows=None)
+        self._notice_frozen_layers()
         return super().train_on_batch(*args, **kwargs)
 
     def _set_execution(self, steps: int, rows: int | None) -> None:
@@ -229,6 +241,7 @@ class _LocalTraining(_Mixin):
             layer
             for layer in layers
             if isinstance(layer, LocalLearningLayer)
+            and layer.trainable
             and type(layer).call is LocalLearningLayer.call
         ]
 

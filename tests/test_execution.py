@@ -144,6 +144,21 @@ def test_callbacks_of_epochs_change_nothing(tmp_path):
     assert fitted(callbacks=[checkpoint]).steps_per_execution == 1
 
 
+def test_callbacks_in_a_list_of_keras_are_called():
+    model, calls = model_with(), []
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: calls.append((epoch, logs))
+    )
+    callbacks = keras.callbacks.CallbackList(
+        [count], model=model, add_history=True
+    )
+    model.fit(IMAGES, batch_size=4, epochs=2, callbacks=callbacks, verbose=0)
+    (first, logs), (second, _) = calls
+    assert (first, second) == (0, 1)
+    assert "norm_distance" in logs
+    assert int(model.layers[0].iterations) == 202
+
+
 @pytest.mark.parametrize("steps", [1, 7])
 def test_what_is_said_is_obeyed(steps, tmp_path):
     if BACKEND == "torch" and steps > 1:

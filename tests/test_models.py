@@ -547,6 +547,28 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     assert np.abs(kernel_of(layer) - before).max() > 0
 
 
+def test_a_layer_frozen_between_batches_stays_as_it_is(digits):
+    model = sequential()
+    model.compile()
+    (layer,) = model.layers
+    learned = []
+    for trainable in (True, False, True):
+        layer.trainable = trainable
+        model.train_on_batch(digits[:20])
+        learned.append(int(layer.iterations))
+    assert learned == [1, 1, 2]
+
+
+def test_a_frozen_layer_refuses_no_data(digits):
+    """It needs no data to learn from."""
+    layer = kh.LateralInhibitionSparse(4, trainable=False)
+    layers = [keras.Input((64,)), layer, kh.HebbianCompetitive(3)]
+    model = kh.HebbianSequential(layers)
+    model.compile()
+    model.fit(digits[:40] - 0.5, verbose=0)
+    assert int(model.layers[1].iterations) == 2
+
+
 @pytest.mark.parametrize("validation", ["data", "split"])
 def test_validation_without_metrics_measures_nothing_and_says_so(
     digits, validation

@@ -137,6 +137,13 @@ def test_a_pass_goes_on_with_the_decay():
     assert fitted.n_iter_ == 2
 
 
+def test_schedules_need_no_decay():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.6, 2, 0.5)
+    fitted = competing(learning_rate=schedule).fit(SAMPLES)
+    assert "local_learning_rate" not in fitted.history_
+    assert fitted.n_iter_ == 2
+
+
 class FirstEpochOnly(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.model.stop_training = True

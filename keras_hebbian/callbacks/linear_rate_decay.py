@@ -1,5 +1,6 @@
 """Linear decay of the rates over one `fit`."""
 
+import warnings
 from collections.abc import Iterable
 from types import NoneType
 from typing import Any
@@ -24,9 +25,12 @@ class LinearRateDecay(keras.callbacks.Callback):
     an assignment (`layer.learning_rate = 0.1`). It depends on nothing else, so
     `initial_epoch` and a resumed training run continue the same decay. The rate
     of the layer itself does not change: the decay ends with `fit`, and a second
-    `fit` starts from the initial rate again.
+    `fit` starts from the initial rate again. An exception or Ctrl-C also ends
+    the decay in a `HebbianSequential` or `HebbianModel`; in other models, it
+    ends when the next `fit` with this callback begins.
 
-    Rates given as schedules are not changed. The logs contain the decayed rates
+    Rates given as schedules are not changed, with a warning if all of them are
+    schedules. The logs contain the decayed rates
     of each epoch: `learning_rate` as `local_learning_rate`, because Keras logs
     the optimizer's under the shorter name, all others under their own names.
 
@@ -80,17 +84,24 @@ class LinearRateDecay(keras.callbacks.Callback):
         self.names = None if rates is None else list(rates)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        known = {
-            name
-            for layer in local_layers(self.model)
-            for name in layer.decayable_rates()
-        }
-        if not known.issuperset(self.names or []) or not known:
+        layers = local_layers(self.model)
+        known = {name for layer in layers for name in layer.decayable_rates()}
+        if not layers or not known.issuperset(self.names or []):
             raise ValueError(
                 f"Expected a model whose local layers have {self.names or 'a'}"
                 " rate given as a number. Received: a model with the rates "
                 f"{sorted(known)}"
             )
+        if not any(self._names(layer) for layer in layers):
+            warnings.warn(
+                "LinearRateDecay has no effect: the rates of "
+                f"{', '.join(layer.name for layer in layers)} were given as "
+                "schedules, or do not decay by default. Leave the callback "
+                "out, or give the rates as numbers",
+                stacklevel=2,
+            )
+        for layer in layers:  # also after a fit that was interrupted
+            layer.decay_rates(dict.fromkeys(layer.decayable_rates(), 1.0))
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None

@@ -23,8 +23,8 @@ class Convolution(keras.layers.Wrapper):
     custom ones. Inputs are signals, images or volumes, with one, two or three
     axes between the batch and the channels.
 
-    The wrapper itself has no weights. Rates, counters and reports are those of
-    the wrapped layer, `convolution.layer`.
+    The wrapper itself has no weights. Rates, counters, reports and `trainable`
+    are those of the wrapped layer, `convolution.layer`.
 
     Formula:
 
@@ -115,6 +115,8 @@ class Convolution(keras.layers.Wrapper):
                 f"Received: layer={layer!r}"
             )
         super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
+        if not kwargs.get("trainable", True):
+            self.trainable = False
         self.kernel_size = _check_sizes("kernel_size", kernel_size)
         self.strides = _check_sizes("strides", strides)
         if len({len(x) for x in self._tuples()}) > 1:
@@ -128,6 +130,14 @@ class Convolution(keras.layers.Wrapper):
         if positions is not None:
             self.positions = check_integer("positions", positions, minimum=1)
             self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def trainable(self) -> bool:
+        return self.layer.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.layer.trainable = value
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = self._check_inputs(input_shape)
@@ -213,9 +223,10 @@ class Convolution(keras.layers.Wrapper):
             )
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        self._check_patches(inputs.shape)
         layer = self.layer
         inputs = ops.cast(inputs, layer.compute_dtype)
-        learning = bool(training) and self.trainable and layer.trainable
+        learning = bool(training) and layer.trainable
         state = layer._values()
         if learning and getattr(inputs, "requires_grad", False):
             # torch assigns in place, but autograd still needs the old values.
@@ -243,7 +254,17 @@ class Convolution(keras.layers.Wrapper):
 
         Args:
             inputs: Tensor `(batch, ..., channels)`.
+
+        Raises:
+            ValueError: If the layer has not been built, or if the inputs do
+                not fit, as in `call`.
         """
+        if not self.built:
+            raise ValueError(
+                f"Expected {self.name} to be built. Received: inputs of shape "
+                f"{tuple(inputs.shape)}"
+            )
+        self._check_patches(inputs.shape)
         if self.trainable:
             inputs = ops.cast(inputs, self.layer.compute_dtype)
             self.layer.update_state(self._samples(inputs))
@@ -301,6 +322,15 @@ class Convolution(keras.layers.Wrapper):
             for axis in axes
         )
         return (batch, *counts, self.layer.units)
+
+    def save_own_variables(self, store: Any) -> None:
+        if self.positions is not None:
+            state = self.seed_generator.state
+            store["seed"] = ops.convert_to_numpy(state)
+
+    def load_own_variables(self, store: Any) -> None:
+        if self.positions is not None and "seed" in store:
+            self.seed_generator.state.assign(store["seed"])
 
     def get_config(self) -> dict[str, Any]:
         return {

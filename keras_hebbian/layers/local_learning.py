@@ -123,6 +123,7 @@ class LocalLearningLayer(keras.layers.Layer):
         self._rates: dict[str, Any] = {}
         self._factors: dict[str, float] = {}
         self._observers: list[Callable[[Tensor], None]] = []
+        self.rate_factors: Any = None
         self.iterations: Any = None
         self.skipped: Any = None
         self.units = check_integer("units", units, self.minimum_units)
@@ -294,7 +295,7 @@ class LocalLearningLayer(keras.layers.Layer):
             # `initializers.Constant` would round it to float32 on torch.
             constant = functools.partial(np.full, fill_value=self._rates[name])
             self._rates[name] = self.add_state(name, (), constant)
-        # The last weight, which is not saved: a decay ends with its `fit`.
+        # Among `variables`, not `weights`: a decay ends with its `fit`.
         self.rate_factors = self.add_state(
             "rate_factors", (len(names),), self._rate_factors
         )
@@ -373,7 +374,11 @@ class LocalLearningLayer(keras.layers.Layer):
 
         Returns:
             `drives` for the current state, `(..., units)`.
+
+        Raises:
+            ValueError: As in `update_state`.
         """
+        self._check_inputs(inputs.shape)
         inputs = ops.cast(inputs, self.state_dtype)
         return self._for_rows(self.drives, inputs, self._values())
 
@@ -453,12 +458,17 @@ class LocalLearningLayer(keras.layers.Layer):
     ) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)
 
+    @property
+    def weights(self) -> list[Any]:
+        """The weights, without the factors of a decay."""
+        return [x for x in super().weights if x is not self.rate_factors]
+
     def save_own_variables(self, store: Any) -> None:
-        for place, weight in enumerate(self._saved_weights()):
+        for place, weight in enumerate(self.weights):
             store[str(place)] = ops.convert_to_numpy(weight)
 
     def load_own_variables(self, store: Any) -> None:
-        weights = self._saved_weights()
+        weights = self.weights
         if len(store.keys()) != len(weights):
             raise ValueError(
                 f"Expected {len(weights)} weights for {self.name}, which must "
@@ -466,9 +476,6 @@ class LocalLearningLayer(keras.layers.Layer):
             )
         for place, weight in enumerate(weights):
             weight.assign(store[str(place)])
-
-    def _saved_weights(self) -> list[Any]:
-        return [x for x in self.weights if x is not self.rate_factors]
 
     def get_config(self) -> dict[str, Any]:
         return {

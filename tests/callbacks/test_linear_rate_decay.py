@@ -105,6 +105,47 @@ def test_an_interrupted_training_resumes_where_it_was(tmp_path):
         np.testing.assert_array_equal(mine, uninterrupted)
 
 
+@pytest.mark.parametrize("kind", [kh.HebbianSequential, keras.Sequential])
+def test_weights_that_a_callback_restores_bring_no_decay(kind):
+    model = model_with(kind) if kind is kh.HebbianSequential else hybrid()
+    stopping = keras.callbacks.EarlyStopping(
+        "local_learning_rate",
+        mode="max",
+        patience=2,
+        restore_best_weights=True,
+        start_from_epoch=1,
+    )
+    labels = None if kind is kh.HebbianSequential else IMAGES[:, :1]
+    callbacks = [kh.LinearRateDecay(), stopping]
+    model.fit(IMAGES, labels, epochs=6, callbacks=callbacks, verbose=0)
+    assert stopping.best_epoch == 1
+    layer = model.layers[0]
+    assert float(layer.rates["learning_rate"]) == pytest.approx(0.8)
+
+
+def test_a_decay_ends_with_an_interrupted_fit():
+    callbacks = [kh.LinearRateDecay(), Interrupt()]
+    model = model_with()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(IMAGES, epochs=4, callbacks=callbacks, verbose=0)
+    rate = model.layers[0].rates["learning_rate"]
+    assert float(rate) == pytest.approx(0.8)
+
+
+def test_a_decay_starts_anew_after_an_interrupted_fit_of_a_standard_model():
+    layers = [kh.LateralInhibitionSparse(4), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile("sgd", "mse")
+    data = (IMAGES, IMAGES[:, :1])
+    callbacks = [kh.LinearRateDecay(), Interrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data, epochs=4, callbacks=callbacks, verbose=0)
+    callbacks = [kh.LinearRateDecay(rates=["threshold_rate"])]
+    history = model.fit(*data, callbacks=callbacks, verbose=0).history
+    rate = float(layers[0].learning_rate)
+    np.testing.assert_allclose(history["local_learning_rate"], rate, 1e-6)
+
+
 def test_starts_from_an_assigned_rate():
     model = model_with()
     model.layers[0].learning_rate = 0.4
@@ -209,13 +250,30 @@ def test_a_final_rate_outside_0_to_1_is_refused(final):
         kh.LinearRateDecay(final=final)
 
 
-def test_a_model_with_nothing_to_anneal_is_refused():
-    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100)
-    with pytest.raises(ValueError, match="Expected a model whose local"):
-        rates(model_with(learning_rate=schedule), epochs=1)
-    misspelt = kh.LinearRateDecay(rates=["learning_rat"])
-    with pytest.raises(ValueError, match=r"\['learning_rate'\]"):
+@pytest.mark.parametrize("names", [["learning_rat"], ["learning_rate", "x"]])
+def test_names_of_no_rate_are_refused(names):
+    misspelt = kh.LinearRateDecay(rates=names)
+    with pytest.raises(ValueError, match=r"Received: .*\['learning_rate'\]"):
         rates(model_with(), callbacks=[misspelt])
+
+
+def test_a_model_without_a_local_layer_is_refused():
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="Expected a model whose local"):
+        model.fit(IMAGES, callbacks=[kh.LinearRateDecay()], verbose=0)
+
+
+@pytest.mark.parametrize("kind", [kh.HebbianCompetitive, kh.SoftHebb])
+def test_a_decay_without_effect_is_said(kind):
+    """The rates are schedules, and a temperature does not decay."""
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100)
+    layer = kind(4, learning_rate=schedule, name="units")
+    model = kh.HebbianSequential([keras.Input((6,)), layer])
+    model.compile()
+    with pytest.warns(UserWarning, match=r"no effect.*schedules"):
+        model.fit(IMAGES, callbacks=[kh.LinearRateDecay()], verbose=0)
+    assert int(layer.iterations) == 2
 
 
 def test_rates_are_chosen_by_name():

@@ -329,6 +329,26 @@ def test_a_frozen_layer_does_not_learn(frozen, positions):
         np.testing.assert_array_equal(mine, its)
 
 
+def test_wrapper_and_layer_learn_or_do_not_together():
+    model = kh.HebbianSequential(
+        [keras.Input((6, 6, 1)), kh.Convolution(kh.SoftHebb(4), 3)]
+    )
+    model.compile()
+    (wrapper,) = model.layers
+    data, learned = images(3, 6, 6, 1), []
+    wrapper.trainable = False
+    for switched in (wrapper.layer, wrapper, wrapper.layer):
+        switched.trainable = not switched.trainable
+        assert wrapper.trainable == wrapper.layer.trainable
+        model.fit(data, verbose=0)
+        learned.append(int(wrapper.layer.iterations))
+    assert learned == [1, 1, 2]
+    copied = kh.Convolution.from_config(
+        built(kh.SoftHebb(4), (6, 6, 1), trainable=False).get_config()
+    )
+    assert not copied.trainable
+
+
 @pytest.mark.parametrize("kind", ["competing", "soft", "sparse"])
 def test_a_batch_that_is_not_finite_is_skipped(kind):
     layer = LAYERS[kind]()
@@ -473,6 +493,75 @@ def test_images_may_have_any_size(padding, positions, kind):
         )
         model.fit(data, verbose=0)
     assert int(layer.iterations) == 2
+
+
+@pytest.mark.parametrize("kind", ["competing", "soft", "sparse"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kernel_size": 5}, "images at least as large as a patch"),
+        ({"kernel_size": 2, "positions": 10}, "`positions` <= 9"),
+    ],
+)
+def test_images_of_any_size_are_checked_when_they_are_seen(
+    kind, given, message
+):
+    layer = LAYERS[kind]()
+    inputs = keras.Input((None, None, 1))
+    model = kh.HebbianModel(inputs, kh.Convolution(layer, **given)(inputs))
+    model.compile()
+    with refused(message):
+        model.fit(images(8, 4, 4, 1), verbose=0)
+    with refused(message):
+        model.layers[1].update_state(images(8, 4, 4, 1))
+    assert int(layer.iterations) == 0
+
+
+def test_learning_before_being_built_is_refused():
+    with refused("convolution to be built"):
+        wrapper = kh.Convolution(kh.SoftHebb(3), 2, name="convolution")
+        wrapper.update_state(images(2, 4, 4, 1))
+
+
+@pytest.mark.parametrize("way", ["model", "weights"])
+def test_a_loaded_layer_goes_on_drawing_where_the_saved_one_was(way, tmp_path):
+    def make():
+        layer = kh.SoftHebb(4, learning_rate=0.1)
+        wrapper = kh.Convolution(layer, 3, positions=2, seed=1)
+        model = kh.HebbianSequential([keras.Input((6, 6, 1)), wrapper])
+        model.compile()
+        return model
+
+    data = images(8, 6, 6, 1)
+    model, loaded = make(), make()
+    model.fit(data, shuffle=False, verbose=0)
+    if way == "model":
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    else:
+        model.save_weights(tmp_path / "model.weights.h5")
+        loaded.load_weights(tmp_path / "model.weights.h5")
+    for each in (model, loaded):
+        each.fit(data, shuffle=False, verbose=0)
+    expected = model.get_weights()
+    for mine, its in zip(loaded.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_a_file_from_before_states_were_saved_is_loaded(tmp_path, monkeypatch):
+    wrapper = built(kh.SoftHebb(4), (6, 6, 1), positions=2, seed=1)
+    model = kh.HebbianSequential([keras.Input((6, 6, 1)), wrapper])
+    with monkeypatch.context() as patched:
+        patched.delattr(kh.Convolution, "save_own_variables")
+        model.save_weights(tmp_path / "model.weights.h5")
+    other = built(kh.SoftHebb(4), (6, 6, 1), positions=2, seed=2)
+    loaded = kh.HebbianSequential([keras.Input((6, 6, 1)), other])
+    before = numpy_of(other.seed_generator.state)
+    loaded.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(
+        kernel_of(other.layer), kernel_of(wrapper.layer)
+    )
+    np.testing.assert_array_equal(numpy_of(other.seed_generator.state), before)
 
 
 def test_shapes_of_images_raise_no_warning():

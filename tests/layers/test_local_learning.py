@@ -72,7 +72,6 @@ def test_local_layers_share_rates_counters_and_arguments():
         "iterations",
         "skipped",
         "learning_rate",
-        "rate_factors",
     ]
     assert layer.iterations.dtype == layer.skipped.dtype == "int32"
     assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)
@@ -109,16 +108,14 @@ def test_learns_the_same_without_outputs(kind, shape):
         np.testing.assert_array_equal(mine, its)
 
 
-def test_learning_from_another_number_of_inputs_is_refused():
+@pytest.mark.parametrize("method", ["update_state", "competition"])
+def test_inputs_that_do_not_fit_are_refused(method):
     layer = kh.HebbianCompetitive(7)
+    with pytest.raises(ValueError, match=r"Expected .* to be built.*Received"):
+        getattr(layer, method)(np.ones((3, 6), "float32"))
     layer.build((None, 5))
     with pytest.raises(ValueError, match=r"dimension 5\. Received: .*6"):
-        layer.update_state(np.ones((3, 6), dtype="float32"))
-
-
-def test_learning_before_being_built_is_refused():
-    with pytest.raises(ValueError, match=r"Expected .* to be built.*Received"):
-        kh.HebbianCompetitive(7).update_state(np.ones((3, 6), "float32"))
+        getattr(layer, method)(np.ones((3, 6), "float32"))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
