@@ -339,6 +339,16 @@ class _LocalTraining(_Mixin):
                 return self._step(data, training=False)
             return super().test_step(data)
 
+    if keras.backend.backend() == "jax":
+
+        def _purge_model_variables(self, **kinds: bool) -> None:
+            """Does nothing, so that no weight is lost if a first step fails.
+
+            Keras removes the values of all variables before the step, whose
+            data may have the wrong shape. Compiled steps reuse their memory
+            all the same.
+            """
+
     if keras.backend.backend() == "torch":
 
         def _initialize_ddp(self) -> None:

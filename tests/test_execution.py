@@ -159,6 +159,21 @@ def test_callbacks_in_a_list_of_keras_are_called():
     assert int(model.layers[0].iterations) == 202
 
 
+@pytest.mark.parametrize(
+    ("samples", "given", "several"),
+    [
+        (400, {}, True),
+        (396, {}, False),
+        (403, {"steps_per_epoch": 50}, False),
+    ],
+)
+def test_executions_have_several_steps_from_200_batches_on(
+    samples, given, several
+):
+    steps = fitted(IMAGES[:samples], **given).steps_per_execution
+    assert steps == (SEVERAL if several else 1)
+
+
 @pytest.mark.parametrize("steps", [1, 7])
 def test_what_is_said_is_obeyed(steps, tmp_path):
     if BACKEND == "torch" and steps > 1:

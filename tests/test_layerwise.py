@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 
 import keras_hebbian as kh
-from test_models import SOURCES, as_arrays, as_generator, kernel_of
+from keras_hebbian._execution import STEPS_PER_EXECUTION
+from test_models import (
+    SOURCES,
+    as_arrays,
+    as_generator,
+    as_py_dataset,
+    kernel_of,
+)
 
 EPOCHS = [2, 3]
 
@@ -75,6 +82,46 @@ def test_equals_training_by_hand(digits, source):
             atol=1e-6,
             err_msg=weight.path,
         )
+
+
+@pytest.mark.parametrize("source", [as_arrays, as_py_dataset])
+def test_every_layer_learns_from_all_below(digits, source):
+    keras.utils.set_random_seed(3)
+    layers = [kh.HebbianCompetitive(units) for units in (12, 9, 6)]
+    model = kh.HebbianSequential([keras.Input((64,)), *layers])
+    seen = {}
+
+    def watch(inputs):
+        seen.setdefault(len(seen), keras.ops.convert_to_numpy(inputs))
+
+    model.compile(run_eagerly=True)
+    with layers[2].observed(watch):
+        fit(model, source(digits[:100]), epochs=[1, 1, 1])
+    first = kh.HebbianSequential([keras.Input((64,)), *layers[:2]])
+    np.testing.assert_allclose(
+        seen[0], first.predict(digits[:20], verbose=0), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("given", [{}, {"steps_per_execution": 5}])
+def test_settings_are_those_of_compile(given):
+    """Those that it left open are chosen for each layer."""
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras runs single steps on torch")
+    model = make_model()
+    model.compile(**given)
+    steps = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            steps.append(self.model.steps_per_execution)
+
+    images = np.random.default_rng(0).random((400, 64), dtype="float32")
+    kh.fit_layerwise(
+        model, images, 2, epochs=[1, 1], callbacks=[Watch()], verbose=0
+    )
+    several = STEPS_PER_EXECUTION[keras.backend.backend()]
+    assert steps == [given.get("steps_per_execution", several)] * 2
 
 
 @pytest.mark.parametrize("source", [as_arrays, as_endless_generator])

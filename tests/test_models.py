@@ -111,7 +111,8 @@ def test_evaluate_predict_and_train_on_batch(digits, make):
     model.compile()
     shares = model.evaluate(digits[:50], verbose=0, return_dict=True)
     assert set(shares) == {"norm_distance"}
-    assert model.evaluate(digits[:50], verbose=0) >= 0
+    share = model.evaluate(digits[:50], verbose=0)
+    assert share == shares["norm_distance"]
     assert model.predict(digits[:50], verbose=0).shape == (50, 10)
     before = model.get_weights()[0]
     logs = model.train_on_batch(digits[:50], return_dict=True)
@@ -275,6 +276,16 @@ def test_nested_layers_report(digits):
     assert set(model.fit(digits[:50], verbose=0).history) == {"norm_distance"}
 
 
+class Labelled(Batches):
+    def __init__(self, images, labels):
+        super().__init__(images)
+        self.labels = labels
+
+    def __getitem__(self, index):
+        part = slice(20 * index, 20 * (index + 1))
+        return self.images[part], self.labels[part]
+
+
 def test_metrics_without_a_loss(digits, digit_labels):
     units = sequential()
     classifier = kh.WinnerClassifier(10)
@@ -288,6 +299,7 @@ def test_metrics_without_a_loss(digits, digit_labels):
         digits, digit_labels, validation_split=0.2, verbose=0
     ).history
     assert set(history) == {"norm_distance", "accuracy", "val_accuracy"}
+    model.fit(Labelled(digits[:60], digit_labels[:60]), verbose=0)
     assert set(
         model.evaluate(digits, digit_labels, verbose=0, return_dict=True)
     ) == {"accuracy"}
@@ -432,6 +444,42 @@ def test_what_reaches_the_layer_decides_whether_data_are_refused(digits):
         direct.fit(-digits[:40], verbose=0)
 
 
+class Rectified(kh.HebbianSequential):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(ops.abs(inputs), training=training)
+
+
+class RectifiedLayer(kh.LateralInhibitionSparse):
+    def call(self, inputs, training=None):
+        return super().call(ops.abs(inputs), training=training)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        (Rectified, kh.LateralInhibitionSparse),
+        (kh.HebbianSequential, RectifiedLayer),
+    ],
+)
+def test_a_call_of_ones_own_may_get_any_data(digits, kind, unit):
+    model = kind([keras.Input((64,)), unit(4)])
+    model.compile()
+    model.fit(-digits[:40], verbose=0)
+    assert int(model.layers[0].iterations) == 2
+
+
+def test_a_memory_map_is_not_read_before_the_first_step(digits, tmp_path):
+    file = tmp_path / "images.npy"
+    np.save(file, digits[:80])
+    images = np.load(file, mmap_mode="r+")
+    images[50] = np.nan
+    model = sequential()
+    model.compile()
+    with pytest.warns(UserWarning, match="skipped 1 batches"):
+        model.fit(images, batch_size=20, shuffle=False, verbose=0)
+    assert int(model.layers[0].iterations) == 3
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_undefined_values_are_refused_before_the_first_step(digits, value):
     """Also behind layers that change nothing but the shape."""
@@ -547,6 +595,36 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     assert np.abs(kernel_of(layer) - before).max() > 0
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_data_of_another_width_leave_what_was_learned(digits, method, kind):
+    model = kind()
+    model.compile()
+    model.fit(digits[:40], verbose=0)
+    before = model.get_weights()
+    # A `ValueError`, or on TensorFlow an error of its own from a second fit.
+    with pytest.raises(Exception, match="64"):
+        getattr(model, method)(digits[:40, :5], verbose=0)
+    for mine, its in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    model.fit(digits[:40], verbose=0)
+    assert int(local_layers(model)[0].iterations) == 4
+
+
+def test_an_interrupted_fit_keeps_what_it_learned(digits):
+    def interrupt(batch, logs):
+        if batch == 1:
+            raise KeyboardInterrupt
+
+    model = sequential()
+    model.compile()
+    callbacks = [keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(digits[:100], callbacks=callbacks, verbose=0)
+    assert int(model.layers[0].iterations) == 2
+    assert np.isfinite(kernel_of(model.layers[0])).all()
+
+
 def test_a_layer_frozen_between_batches_stays_as_it_is(digits):
     model = sequential()
     model.compile()
@@ -645,3 +723,35 @@ def test_no_optimizer_is_needed(digits):
     model.compile(optimizer=None)
     model.fit(digits[:20], verbose=0)
     assert int(model.layers[0].iterations) == 1
+
+
+def test_a_loaded_optimizer_goes_on_where_it_was(
+    digits, digit_labels, tmp_path
+):
+    layers = [*sequential().layers, keras.layers.Dense(10)]
+    model = kh.HebbianSequential([keras.Input((64,)), *layers])
+    model.compile("adam", "mse")
+    model.fit(digits[:40], np.eye(10)[digit_labels[:40]], verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    expected = model.optimizer.variables
+    for mine, its in zip(loaded.optimizer.variables, expected, strict=True):
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(mine), ops.convert_to_numpy(its)
+        )
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnCompile(kh.HebbianSequential):
+    def compile(self, shade):
+        super().compile()
+        self.shade = shade
+
+
+def test_a_compile_of_ones_own_is_not_called_with_other_arguments(tmp_path):
+    model = OwnCompile([keras.Input((6,)), kh.HebbianCompetitive(4)])
+    model.compile(shade="blue")
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match=r"`compile\(\)` was not called"):
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not hasattr(loaded, "shade")

@@ -176,7 +176,29 @@ def test_a_clone_has_the_arguments_alone(make):
     assert copied.epochs == 1
     with pytest.raises(NotFittedError):
         copied.transform(SAMPLES)
-    assert copied.fit(SAMPLES).model_ is not fitted.model_
+    before = fitted.model_.get_weights()
+    copied.fit(SAMPLES)
+    for mine, its in zip(fitted.model_.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_every_fit_makes_a_new_layer_from_the_seed_and_a_given_one():
+    given = kh.HebbianCompetitive(4)
+    transformer = kh.SKLearnTransformer(given, epochs=1, random_state=3)
+    kernels = [kernel_of(transformer.fit(SAMPLES)) for _ in range(2)]
+    np.testing.assert_array_equal(*kernels)
+    assert not given.built
+    other = transformer.set_params(random_state=4).fit(SAMPLES)
+    assert np.abs(kernel_of(other) - kernels[0]).max() > 0.01
+
+
+def test_features_are_floats_under_every_policy():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        features = competing().fit_transform(SAMPLES)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert features.dtype == "float32"
 
 
 def test_arguments_of_the_layer_are_parameters():

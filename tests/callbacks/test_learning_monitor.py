@@ -49,6 +49,19 @@ def test_wins():
     assert one["win_entropy"] == 0
 
 
+def test_wins_of_many_samples():
+    logs = measured(
+        identity(), np.eye(9, dtype="float32")[np.arange(600) // 100]
+    )
+    assert logs["dead"] == pytest.approx(3 / 9)
+    assert logs["win_entropy"] == pytest.approx(math.log(6, 9))
+
+
+def test_a_single_unit_has_no_entropy_and_no_correlation():
+    logs = measured(model_with(kh.HebbianPCA(1)), IMAGES)
+    assert logs["win_entropy"] == logs["correlation"] == logs["dead"] == 0
+
+
 def test_correlation():
     data = np.zeros((4, 9), "float32")
     data[:, 0] = [1, -1, 1, -1]
@@ -298,6 +311,13 @@ def test_between_measurements_the_logs_repeat_the_last():
     assert seldom["norm_distance"] == often["norm_distance"]
 
 
+def test_the_first_epoch_of_a_resumed_fit_is_measured():
+    monitor = kh.LearningMonitor(IMAGES, every=5)
+    history = fit(model_with(), monitor, initial_epoch=2, epochs=4)
+    assert len(history["change"]) == 2
+    assert history["change"][0] != history["change"][1]
+
+
 def measured_with(monitor=None, **arguments):
     keras.utils.set_random_seed(2)
     monitor = monitor or kh.LearningMonitor(IMAGES)
@@ -408,6 +428,7 @@ def test_positions_of_a_sample_compete_and_vote():
     """Each sample shows its class at 2 of 3 positions, another one at 1."""
     labels = np.arange(400) % 4
     positions = np.stack([labels, labels, (labels + 1) % 4], axis=1)
+    positions = np.random.default_rng(0).permuted(positions, axis=1)
     data = np.eye(9, dtype="float32")[positions]
     model = kh.HebbianSequential(
         [

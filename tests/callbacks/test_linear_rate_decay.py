@@ -260,8 +260,9 @@ def test_names_of_no_rate_are_refused(names):
 def test_a_model_without_a_local_layer_is_refused():
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
+    data = (IMAGES, IMAGES[:, :1])
     with pytest.raises(ValueError, match="Expected a model whose local"):
-        model.fit(IMAGES, callbacks=[kh.LinearRateDecay()], verbose=0)
+        model.fit(*data, callbacks=[kh.LinearRateDecay()], verbose=0)
 
 
 @pytest.mark.parametrize("kind", [kh.HebbianCompetitive, kh.SoftHebb])

@@ -108,11 +108,14 @@ def test_every(tmp_path, arguments, expected):
 
 
 @pytest.mark.skipif(ON_TORCH, reason="torch runs single steps")
-def test_several_steps_per_execution(tmp_path):
-    pictures = kh.WeightVisualization(tmp_path, every=2, per="batch")
+@pytest.mark.parametrize(
+    ("every", "expected"), [(2, [3, 6, 9, 12]), (4, [6, 9, 12])]
+)
+def test_several_steps_per_execution(tmp_path, every, expected):
+    pictures = kh.WeightVisualization(tmp_path, every=every, per="batch")
     fit(model_with(steps_per_execution=3), pictures)
     drawn = [int(name[8:16]) for name in names(tmp_path)]
-    assert drawn == [3, 6, 9, 12]
+    assert drawn == expected
 
 
 def test_the_animation_shows_all_up_to_now(tmp_path):
@@ -131,6 +134,13 @@ def test_the_animation_shows_all_up_to_now(tmp_path):
                 expected = png.convert("RGB")
             difference = np.subtract(gif.convert("RGB"), expected, dtype=int)
             assert np.abs(difference).mean() < 2
+
+
+def test_an_animation_in_a_folder_whose_name_looks_like_a_pattern(tmp_path):
+    folder = tmp_path / "run [1]"
+    fit(model_with(), kh.WeightVisualization(folder, gif=True))
+    with Image.open(folder / "weights.gif") as gif:
+        assert gif.n_frames == len(names(folder)) - 1 == 2
 
 
 def test_a_model_that_fit_builds(tmp_path):

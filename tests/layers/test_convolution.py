@@ -254,6 +254,25 @@ def test_every_position_is_drawn_equally_often():
     assert np.abs(counts - 400 / 3).max() < 40
 
 
+def test_all_of_many_positions_are_drawn():
+    wrapper = built(Kept(4), (256, 1), kernel_size=1, positions=8)
+    data = np.tile(np.arange(256, dtype="float32")[:, None], (400, 1, 1))
+    wrapper(data, training=True)
+    # Each of 256 is missing with a probability of exp(-400 * 8 / 256).
+    np.testing.assert_array_equal(np.unique(wrapper.layer.kept), np.arange(256))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "reflect"])
+def test_an_image_may_be_as_large_as_a_patch(padding):
+    layer = kh.SoftHebb(4)
+    wrapper = built(layer, (3, 3, 2), kernel_size=3, padding=padding)
+    data = images(5, 3, 3, 2)
+    patches = oracles.patches(data, (3, 3), (1, 1), padding)
+    np.testing.assert_allclose(
+        numpy_of(wrapper(data)), numpy_of(layer(patches)), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_draws_can_be_repeated():
     def learned(seed=None):
         keras.utils.set_random_seed(3)

@@ -77,6 +77,53 @@ def test_local_layers_share_rates_counters_and_arguments():
     assert layer.compute_output_shape((2, 5, 4)) == (2, 5, 3)
 
 
+@pytest.mark.parametrize(
+    ("policy", "dtype"),
+    [
+        ("mixed_bfloat16", "bfloat16"),
+        ("float32", "float32"),
+        ("float64", "float64"),
+    ],
+)
+def test_outputs_have_the_compute_dtype(policy, dtype):
+    layer = kh.HebbianCompetitive(3, activation="relu", dtype=policy)
+    for training in (True, False):
+        outputs = layer(np.ones((2, 4), "float32"), training=training)
+        assert keras.backend.standardize_dtype(outputs.dtype) == dtype
+
+
+def test_decays_of_several_rates_add_up():
+    layer = kh.LateralInhibitionSparse(4)
+    layer.build((None, 6))
+    layer.decay_rates({"learning_rate": 0.5})
+    layer.decay_rates({"threshold_rate": 0.25})
+    for name, factor in (("learning_rate", 0.5), ("threshold_rate", 0.25)):
+        full = float(getattr(layer, name))
+        assert float(layer.rates[name]) == pytest.approx(factor * full)
+
+
+def test_the_configuration_has_the_number_that_was_given():
+    layer = kh.HebbianCompetitive(4, learning_rate=0.02)
+    layer.build((None, 6))
+    assert layer.get_config()["learning_rate"] == 0.02
+
+
+def test_a_file_with_other_weights_is_refused(tmp_path):
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 100)
+    for rate, name in ((schedule, "scheduled"), (0.1, "given")):
+        layer = kh.HebbianCompetitive(4, learning_rate=rate, name="units")
+        model = kh.HebbianSequential([keras.Input((6,)), layer])
+        if name == "scheduled":
+            model.save_weights(tmp_path / "model.weights.h5")
+    before = layer.get_weights()
+    with pytest.raises(
+        ValueError, match=r"Expected 4 weights for units.*Received: .* 3"
+    ):
+        model.load_weights(tmp_path / "model.weights.h5")
+    for mine, its in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
 LAYERS = {
     "p2": lambda: kh.HebbianCompetitive(7, p=2),
     "p3": lambda: kh.HebbianCompetitive(7, p=3, k=4),

@@ -274,10 +274,16 @@ def test_an_unusable_batch_is_skipped(digits, value, update):
     assert (int(layer.iterations), int(layer.skipped)) == (1, 1)
 
 
+def test_an_absurd_rate_of_a_sequential_map_is_skipped(digits):
+    layer, before = learned(
+        digits[:20], update="sequential", learning_rate=1e25
+    )
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
+
+
 @pytest.mark.parametrize("update", ["batch", "sequential"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
-def test_a_compiled_step_skips_an_unusable_batch(digits, value, update):
-    """XLA on a CPU ignores NaN in a maximum."""
+def test_a_compiled_step_skips_a_batch_whose_squares_overflow(digits, update):
     if keras.backend.backend() == "torch":
         pytest.skip("torch does not use XLA")
     layer = kh.SelfOrganizingMap((3, 4), update=update)
@@ -285,7 +291,7 @@ def test_a_compiled_step_skips_an_unusable_batch(digits, value, update):
     model.compile(jit_compile=True)
     before = kernel_of(layer)
     images = digits[:20].copy()
-    images[3, 4] = value
+    images[3, 4] = 1e30
     model.train_on_batch(images)
     np.testing.assert_array_equal(kernel_of(layer), before)
     assert (int(layer.iterations), int(layer.skipped)) == (0, 1)

@@ -154,9 +154,21 @@ def test_a_temperature_can_be_a_schedule(digits):
     cooling = keras.optimizers.schedules.PiecewiseConstantDecay([1], [5.0, 0.5])
     layer = kh.SoftHebb(12, temperature=cooling)
     layer.build((None, 64))
-    assert float(layer.rates["temperature"]) == 5
+    for temperature in (5, 5, 0.5):
+        assert float(layer.rates["temperature"]) == temperature
+        layer(digits[:20], training=True)
     copy = kh.SoftHebb.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+
+
+def test_a_step_that_would_overflow_in_one_unit_is_skipped():
+    layer = kh.SoftHebb(2)
+    layer.build((None, 2))
+    kernel = np.array([[1e30, 1], [0, 0]], "float32")
+    layer.kernel.assign(kernel)
+    layer(np.ones((3, 2), "float32"), training=True)
+    np.testing.assert_array_equal(kernel_of(layer), kernel)
+    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
 
 
 def test_a_constraint_holds_after_each_step(digits):

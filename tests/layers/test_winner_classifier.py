@@ -99,6 +99,30 @@ def test_arrays_and_datasets_count_alike(data):
     )
 
 
+def test_all_of_many_samples_count():
+    classes = np.arange(2500) % 3
+    classifier = kh.WinnerClassifier(3)
+    classifier.adapt(np.eye(3, dtype="float32")[classes], classes)
+    votes = ops.convert_to_numpy(classifier.votes.value)
+    np.testing.assert_array_equal(votes, np.diag([834, 833, 833]))
+
+
+def test_of_equally_frequent_classes_the_first_is_that_of_the_unit():
+    classifier = kh.WinnerClassifier(3)
+    classifier.adapt(np.eye(2)[[0, 0, 1, 1, 1]], [2, 1, 0, 2, 2])
+    np.testing.assert_array_equal(classifier.unit_classes, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("policy", "dtype"), [("mixed_float16", "float16"), ("float64", "float64")]
+)
+def test_scores_have_the_compute_dtype(policy, dtype):
+    classifier = kh.WinnerClassifier(3, dtype=policy)
+    classifier.adapt(np.eye(3), [0, 1, 2])
+    scores = classifier(np.eye(3, dtype="float32"))
+    assert keras.backend.standardize_dtype(scores.dtype) == dtype
+
+
 def test_adapt_forgets_earlier_counts():
     classifier = adapted(ACTIVATIONS, LABELS)
     classifier.adapt(np.eye(3), [0, 1, 2])
