@@ -23,7 +23,7 @@ import keras_hebbian as kh
 from keras_hebbian.rules import competitive
 from mnist_competitive import learn
 
-IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "rules" / "images"
+IMAGES = experiment.ROOT / "docs" / "rules" / "images"
 UNITS = 25
 SIDE = 8
 SPARSE = {

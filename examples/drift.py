@@ -145,19 +145,13 @@ class Centres:
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         closeness = -self.model.transform(normalize(images))
-        return voted(self.classifier, closeness)
+        return experiment.voted(self.classifier, closeness)
 
     def get_weights(self) -> MiniBatchKMeans:
         return copy.deepcopy(self.model)
 
     def set_weights(self, weights: MiniBatchKMeans) -> None:
         self.model = copy.deepcopy(weights)
-
-
-def voted(classifier: kh.WinnerClassifier, drives: np.ndarray) -> np.ndarray:
-    """The class that the winner of each sample votes for."""
-    scores = keras.ops.convert_to_numpy(classifier(drives))
-    return scores.argmax(axis=-1)
 
 
 def export_units(
@@ -270,7 +264,7 @@ def labelled_again(
         images = flat(drift(train[0], stage))
         classifier.adapt(device.drives(images), train[1])
         accuracies[f"{stage}"] = measure(
-            lambda x, c=classifier: voted(c, device.drives(x)),
+            lambda x, c=classifier: experiment.voted(c, device.drives(x)),
             drift,
             stage,
             test,
@@ -315,16 +309,10 @@ def trained_again(
                 verbose=2,
             )
         accuracies[f"{stage}"] = measure(
-            lambda x: classes(model, x), drift, stage, test
+            lambda x: experiment.predictions(model, x), drift, stage, test
         )
     model.set_weights(start)
     return accuracies
-
-
-def classes(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The class of the largest output."""
-    scores = model.predict(images, batch_size=1000, verbose=0)
-    return scores.argmax(axis=-1)
 
 
 def compare(
@@ -353,7 +341,9 @@ def compare(
     model = network(units, vectors[0].shape[1])
     model.fit(*vectors, batch_size=BATCH_SIZE, epochs=trained, verbose=2)
     for name, drift in DRIFTS.items():
-        accuracies = frozen(lambda x: classes(model, x), drift, test)
+        accuracies = frozen(
+            lambda x: experiment.predictions(model, x), drift, test
+        )
         yield f"{name}: network, frozen", accuracies
         yield (
             f"{name}: network, all labels again",

@@ -321,15 +321,21 @@ def read_out(
     return accuracy(model, test), history
 
 
-def predictions(model: keras.Model, test: Split) -> np.ndarray:
+def predictions(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """The class of the largest output for each image."""
-    scores = model.predict(test[0], batch_size=1000, verbose=0)
+    scores = model.predict(images, batch_size=1000, verbose=0)
+    return scores.argmax(axis=-1)
+
+
+def voted(classifier: kh.WinnerClassifier, drives: np.ndarray) -> np.ndarray:
+    """The class that the winner of each sample votes for."""
+    scores = keras.ops.convert_to_numpy(classifier(drives))
     return scores.argmax(axis=-1)
 
 
 def accuracy(model: keras.Model, test: Split) -> float:
     """Share of the images whose largest output is the right one."""
-    return np.mean(predictions(model, test) == test[1])
+    return np.mean(predictions(model, test[0]) == test[1])
 
 
 def by_column(measured: Measured) -> dict[str, float]:

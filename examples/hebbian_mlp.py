@@ -40,7 +40,7 @@ def perceptron(
     )
     loss = "sparse_categorical_crossentropy"
     history = experiment.fit(model, loss, train, test, epochs, rate=1e-3)
-    right = experiment.predictions(model, test) == test[1]
+    right = experiment.predictions(model, test[0]) == test[1]
     for label in range(10):
         of_class = right[test[1] == label]
         print(

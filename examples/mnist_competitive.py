@@ -77,7 +77,7 @@ def run(
     """The experiment for one seed."""
 
     def accuracies(way: str, kernel: np.ndarray) -> dict[str, float]:
-        winners = experiment.predictions(winner_model(kernel, train), test)
+        winners = experiment.predictions(winner_model(kernel, train), test[0])
         right = winners == test[1]
         return {way: right.mean(), f"{way}, 3 to 9": right[test[1] >= 3].mean()}
 

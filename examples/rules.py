@@ -294,8 +294,8 @@ def vote(rows: few_labels.Rows, labels: few_labels.Rows) -> float:
     """Test accuracy of winners with the class that they win most often."""
     classifier = kh.WinnerClassifier(int(labels[0].max()) + 1)
     classifier.adapt(rows[0], labels[0])
-    scores = keras.ops.convert_to_numpy(classifier(rows[1]))
-    return float(np.mean(scores.argmax(axis=-1) == labels[1]))
+    found = experiment.voted(classifier, rows[1])
+    return float(np.mean(found == labels[1]))
 
 
 def learn(

@@ -227,10 +227,7 @@ class Convolution(keras.layers.Wrapper):
         layer = self.layer
         inputs = ops.cast(inputs, layer.compute_dtype)
         learning = bool(training) and layer.trainable
-        state = layer._values()
-        if learning and getattr(inputs, "requires_grad", False):
-            # torch assigns in place, but autograd still needs the old values.
-            state = {name: ops.copy(value) for name, value in state.items()}
+        state = layer._values_for(inputs, learning)
         from_all = learning and self.positions is None
         with_patches = from_all or bool(layer._observers)
         convolves = self._is_convolution(with_patches)

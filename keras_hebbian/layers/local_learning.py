@@ -317,10 +317,7 @@ class LocalLearningLayer(keras.layers.Layer):
         for observe in self._observers:
             observe(inputs)
         learning = bool(training) and self.trainable
-        state = self._values()
-        if learning and getattr(inputs, "requires_grad", False):
-            # torch assigns in place, but autograd still needs the old values.
-            state = {name: ops.copy(value) for name, value in state.items()}
+        state = self._values_for(inputs, learning)
         response = None
         unread = learning and _unread.get() is self
         if self.needs_response or not unread:
@@ -393,6 +390,14 @@ class LocalLearningLayer(keras.layers.Layer):
 
     def _values(self) -> dict[str, Tensor]:
         return {name: weight.value for name, weight in self.state.items()}
+
+    def _values_for(self, inputs: Tensor, learning: bool) -> dict[str, Tensor]:
+        """The state for outputs, which learning from the inputs may follow."""
+        state = self._values()
+        if learning and getattr(inputs, "requires_grad", False):
+            # torch assigns in place, but autograd still needs the old values.
+            state = {name: ops.copy(value) for name, value in state.items()}
+        return state
 
     def _for_rows(
         self,

@@ -119,7 +119,6 @@ class SoftHebb(KernelLayer):
     temperature = Rate(decays=False)
     learning_rate = Rate()
     minimum_units = 2
-    needs_response = True
 
     def __init__(
         self,
