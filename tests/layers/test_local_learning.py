@@ -79,11 +79,7 @@ def test_local_layers_share_rates_counters_and_arguments():
 
 @pytest.mark.parametrize(
     ("policy", "dtype"),
-    [
-        ("mixed_bfloat16", "bfloat16"),
-        ("float32", "float32"),
-        ("float64", "float64"),
-    ],
+    [("mixed_bfloat16", "bfloat16"), ("float32", "float32")],
 )
 def test_outputs_have_the_compute_dtype(policy, dtype):
     layer = kh.HebbianCompetitive(3, activation="relu", dtype=policy)

@@ -114,7 +114,7 @@ def test_of_equally_frequent_classes_the_first_is_that_of_the_unit():
 
 
 @pytest.mark.parametrize(
-    ("policy", "dtype"), [("mixed_float16", "float16"), ("float64", "float64")]
+    ("policy", "dtype"), [("mixed_float16", "float16"), ("float32", "float32")]
 )
 def test_scores_have_the_compute_dtype(policy, dtype):
     classifier = kh.WinnerClassifier(3, dtype=policy)
