@@ -22,6 +22,7 @@ STEPS_PER_EXECUTION = {"tensorflow": 40, "jax": 20, "torch": 1}
 TUNED_FROM = 200  # batches of a fit; for fewer, compiling takes too long
 ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
 
+_KNOWN_CALLS = ("keras", "keras_hebbian")
 _BATCH_SIZE = 32  # of `fit` in Keras
 _BATCH_HOOKS = (
     "on_batch_begin",
@@ -111,7 +112,7 @@ def execution_of(
     if model.steps_per_execution == 1:
         return None
     if rows:
-        pays = all(map(_is_faster_compiled, model.layers))
+        pays = all(map(_is_faster_compiled, model._flatten_layers()))
         return functools.partial(
             tensorflow_execution,
             size=rows,
@@ -127,9 +128,14 @@ def execution_of(
 
 
 def _is_faster_compiled(layer: keras.Layer) -> bool:
-    if isinstance(layer, keras.layers.Lambda) or not layer.supports_jit:
+    """Whether XLA can compile a layer on a CPU, and saves time."""
+    # Code of others, and some operations on images, may not compile.
+    ours = type(layer).call.__module__.split(".")[0] in _KNOWN_CALLS
+    other = isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)
+    if other or not ours or not layer.supports_jit:
         return False
-    return isinstance(layer, LocalLearningLayer) or not layer.weights
+    dense = isinstance(layer, LocalLearningLayer | keras.Model)
+    return dense or not layer.weights
 
 
 def _batches_of(given: dict[str, Any]) -> int:

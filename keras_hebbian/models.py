@@ -1,10 +1,11 @@
 """Models whose training step needs no labels, no loss and no gradient."""
 
+import contextlib
 import functools
 import inspect
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import keras
@@ -34,6 +35,8 @@ def _functional_class() -> type:
 
 # Arguments of `compile` that are left to `fit` if they are not given.
 OPEN = {"steps_per_execution", "jit_compile"}
+# Compiled steps, which Keras keeps from one call to the next.
+_FUNCTIONS = ("train_function", "test_function", "predict_function")
 
 _Functional: Any = _functional_class()
 _Mixin: Any = object  # of Keras's models, whose attributes it uses
@@ -62,11 +65,14 @@ class _LocalTraining(_Mixin):
     _learning: list[bool] | None = None  # which layers, in the compiled step
     _left_open = OPEN
     _rows: int | None = None  # of a batch, if the step takes those of an array
+    _fitting = False
 
     @_as_in(keras.Model.compile)
     def compile(self, *args: Any, **kwargs: Any) -> None:
         compile = super().compile
         given = inspect.signature(compile).bind(*args, **kwargs).arguments
+        # Keras would keep those of an earlier call.
+        self.loss = self._compile_loss = self._compile_metrics = None
         compile(**given)
         self._left_open = {
             name for name in OPEN if given.get(name, "auto") == "auto"
@@ -87,6 +93,10 @@ class _LocalTraining(_Mixin):
 
     @_as_in(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
+        with self._execution_restored():
+            return self._fit(*args, **kwargs)
+
+    def _fit(self, *args: Any, **kwargs: Any) -> Any:
         fit = super().fit
         given = inspect.signature(fit).bind(*args, **kwargs).arguments
         if "epochs" in given:
@@ -123,24 +133,38 @@ class _LocalTraining(_Mixin):
             return fit(**given)
         finally:
             for each in callbacks:  # of an interrupted fit
-                if isinstance(each, LinearRateDecay):
+                if isinstance(each, LinearRateDecay) and each.model is self:
                     each.on_train_end()
 
     @_as_in(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         open_steps = "steps_per_execution" in self._left_open
-        steps = 1 if open_steps else self.steps_per_execution
-        self._set_execution(steps, rows=None)
-        self._notice_frozen_layers()
-        return super().train_on_batch(*args, **kwargs)
+        with self._execution_restored():
+            steps = 1 if open_steps else self.steps_per_execution
+            self._set_execution(steps, rows=None)
+            self._notice_frozen_layers()
+            return super().train_on_batch(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _execution_restored(self) -> Iterator[None]:
+        """Lets a callback train the model within a fit, which then goes on."""
+        names = ("steps_per_execution", "_rows", "_learning", *_FUNCTIONS)
+        within, before = self._fitting, {x: getattr(self, x) for x in names}
+        self._fitting = True
+        try:
+            yield
+        finally:
+            self._fitting = within
+            if within:
+                for name, value in before.items():
+                    setattr(self, name, value)
 
     def _set_execution(self, steps: int, rows: int | None) -> None:
         """Sets how many steps run at once, and which rows they take."""
         if (steps, rows) != (self.steps_per_execution, self._rows):
             self.steps_per_execution, self._rows = steps, rows
-            self.train_function = None
-            self.test_function = None
-            self.predict_function = None
+            for name in _FUNCTIONS:
+                setattr(self, name, None)
 
     def _notice_frozen_layers(self) -> None:
         """Recompiles the step, which fixes whether each layer learns."""
@@ -168,7 +192,7 @@ class _LocalTraining(_Mixin):
                 "Received: loss=None"
             )
         arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
-        if self._is_measured() and arrays and y is None:
+        if self._compile_metrics is not None and arrays and y is None:
             raise ValueError(
                 "Expected labels `y` for the metrics of `compile`. "
                 "Received: y=None"

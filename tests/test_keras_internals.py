@@ -77,6 +77,8 @@ def test_compiled_models_have_the_attributes_that_models_read():
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     for name in (
+        "_compile_loss",
+        "_compile_metrics",
         "compiled",
         "jit_compile",
         "loss",

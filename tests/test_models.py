@@ -755,3 +755,81 @@ def test_a_compile_of_ones_own_is_not_called_with_other_arguments(tmp_path):
     with pytest.warns(UserWarning, match=r"`compile\(\)` was not called"):
         loaded = keras.models.load_model(tmp_path / "model.keras")
     assert not hasattr(loaded, "shade")
+
+
+def test_a_second_compile_forgets_loss_and_metrics(digits, digit_labels):
+    layers = [kh.HebbianCompetitive(4), keras.layers.Dense(1)]
+    model = kh.HebbianSequential([keras.Input((64,)), *layers])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.fit(digits[:40], digit_labels[:40], verbose=0)
+    model.compile()
+    before = layers[1].get_weights()[0]
+    with pytest.warns(UserWarning, match="the trainable weights"):
+        history = model.fit(digits[:40], verbose=0).history
+    assert set(history) == {"norm_distance"}
+    np.testing.assert_array_equal(layers[1].get_weights()[0], before)
+    model.compile("sgd", "mse")
+    history = model.fit(digits[:40], digit_labels[:40], verbose=0).history
+    assert set(history) == {"norm_distance", "loss"}
+
+
+class Measured(kh.HebbianSequential):
+    """Measures its outputs by itself."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.mean = keras.metrics.Mean(name="size")
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = super().call(inputs, training=training)
+        self.mean.update_state(outputs)
+        return outputs
+
+
+def test_metrics_of_a_call_need_no_labels(digits):
+    model = Measured([keras.Input((64,)), kh.HebbianCompetitive(4)])
+    model.compile()
+    assert "size" in model.fit(digits[:40], verbose=0).history
+
+
+def test_an_error_before_the_first_step_is_not_hidden(digits):
+    model = sequential()
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(digits[:40], callbacks=[kh.LinearRateDecay()], verbose=0)
+
+
+@pytest.mark.parametrize("within", ["train_on_batch", "fit"])
+def test_steps_within_a_fit_leave_its_steps_alone(digits, within):
+    class Batch(keras.callbacks.Callback):
+        inside = False
+
+        def on_epoch_end(self, epoch, logs=None):
+            if within == "train_on_batch":
+                self.model.train_on_batch(digits[:8])
+            elif not self.inside:
+                self.inside = True
+                self.model.fit(digits[:8], verbose=0)
+                self.inside = False
+
+    model = sequential()
+    model.compile()
+    fitted = {"batch_size": 2, "epochs": 3, "callbacks": [Batch()]}
+    model.fit(digits[:141], verbose=0, **fitted)
+    assert int(model.layers[0].iterations) == 3 * (71 + 1)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        lambda: keras.Sequential([keras.layers.RandomRotation(0.1)]),
+        lambda: keras.layers.Resizing(3, 3, interpolation="bicubic"),
+    ],
+)
+def test_layers_that_xla_cannot_compile_do_not_fail_in_long_fits(below):
+    below = below()
+    layers = [below, keras.layers.Flatten(), kh.HebbianCompetitive(4)]
+    model = kh.HebbianSequential([keras.Input((4, 4, 1)), *layers])
+    model.compile()
+    images = np.random.default_rng(0).random((400, 4, 4, 1), dtype="float32")
+    model.fit(images, batch_size=2, verbose=0)
+    assert int(layers[-1].iterations) == 200

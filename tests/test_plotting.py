@@ -156,7 +156,7 @@ def test_labels_stand_under_their_tiles():
         (np.ones((4, 3)), {"seed": 0, "wins": [1, 2, 3]}, "one of `wins`"),
         (np.ones((4, 3)), {"labels": [1]}, "each of 3 units"),
         (np.ones((4, 3)), {"units": 3, "rows": 1, "columns": 2}, "room for 3"),
-        (np.ones((4, 3)), {"rows": 0}, "room for 3"),
+        (np.ones((4, 3)), {"rows": 0}, "`rows` to be an integer >= 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(kernel, arguments, message):
@@ -417,3 +417,66 @@ def test_hits_are_areas_and_classes_are_names(topology):
 def test_maps_that_do_not_fit_are_refused(draw, arguments, message):
     with pytest.raises(ValueError, match=f"Expected .*{message}.*Received"):
         draw(*arguments)
+
+
+def test_classes_may_be_a_column():
+    """As the labels of CIFAR-10 in Keras are."""
+    winners = np.repeat([0, 1, 2], [5, 3, 2])
+    drawn = [
+        plot_hits(winners, (1, 3), classes=classes)
+        for classes in (winners, winners[:, None])
+    ]
+    for figure in drawn:
+        written = [text.get_text() for text in figure.axes[0].texts]
+        assert written == ["0", "1", "2"]
+    plot_inhibition(np.eye(3), classes=np.arange(3)[:, None])
+    with pytest.raises(ValueError, match="Expected a class for each of 10"):
+        plot_hits(winners, (1, 3), classes=np.eye(10))
+    with pytest.raises(ValueError, match="Expected a finite inhibition"):
+        plot_inhibition(np.full((4, 4), np.nan))
+
+
+def test_curves_are_drawn_at_their_epochs():
+    history = keras.callbacks.History()
+    history.epoch = [6, 7, 8, 9, 10, 11]
+    history.history = {"loss": [1] * 6, "val_loss": [1] * 2}
+    for given, start in ((history, 6), (history.history, 0)):
+        (axes,) = plot_history(given, "loss").axes
+        training, validation = (list(x.get_xdata()) for x in axes.lines)
+        assert training == [start + epoch for epoch in range(1, 7)]
+        assert validation == [start + 3, start + 6]
+
+
+def test_runs_may_be_named_by_numbers():
+    runs = {100: {"loss": [1, 2]}, 0: {"loss": [2, 1]}}
+    (axes,) = plot_history(runs, ["loss"]).axes
+    assert [x.get_label() for x in axes.lines] == [
+        "100, training",
+        "0, training",
+    ]
+
+
+@pytest.mark.parametrize("value", [0.5, 2, -0.5])
+def test_colours_that_are_all_alike_are_not_blank(value):
+    kernel = np.full((12, 2), value, "float32")
+    figure = plot_weights(kernel, image_shape=(2, 2, 3))
+    (image,) = figure.axes[0].images
+    pixels = np.asarray(image.get_array())[0, 0]
+    np.testing.assert_array_equal(pixels, [128, 128, 128, 255])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"image_shape": 4}, "`image_shape`"),
+        ({"image_shape": (-4, -4)}, "`image_shape`"),
+        ({"image_shape": (4.0, 4.0)}, "`image_shape`"),
+        ({"rows": 2.0}, "`rows`"),
+        ({"columns": 0}, "`columns`"),
+        ({"units": 2.0}, "`units`"),
+        ({"side": 0}, "`side`"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_refused(given, message):
+    with pytest.raises(ValueError, match=f"Expected {message}.*Received"):
+        plot_weights(np.ones((16, 4)), **given)

@@ -38,10 +38,16 @@ def mean_correlation(outputs: np.ndarray) -> float:
 
 def winner_cosines(inputs: Any, kernel: Any, winners: np.ndarray) -> np.ndarray:
     """Cosines between samples and the kernels of their winners."""
-    inputs = keras.ops.normalize(inputs, axis=-1)
-    cosines = inputs @ keras.ops.normalize(kernel, axis=0)
+    cosines = _unit_vectors(inputs, axis=-1) @ _unit_vectors(kernel, axis=0)
     cosines = keras.ops.convert_to_numpy(cosines)
     return np.take_along_axis(cosines, winners[..., None], axis=-1)[..., 0]
+
+
+def _unit_vectors(values: Any, axis: int) -> Any:
+    """Values divided by their lengths; `keras.ops.normalize` bounds these."""
+    lengths = keras.ops.norm(values, axis=axis, keepdims=True)
+    tiny = float(np.finfo("float32").tiny)
+    return values / keras.ops.clip(lengths, tiny, float("inf"))
 
 
 def _halves(samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Images of the weights during training."""
 
+import inspect
 import math
 import os
 import pathlib
@@ -13,6 +14,7 @@ from keras_hebbian.callbacks import _pictures
 from keras_hebbian.layers.local_layers import local_layers, named
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.plotting import fit_image_shape, plot_weights
+from keras_hebbian.plotting.weights import arrange
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,6 +107,12 @@ class WeightVisualization(keras.callbacks.Callback):
         self.gif = gif
         self.live = live
         self.per = check_choice("per", per, ("epoch", "batch"))
+        known = inspect.signature(plot_weights).parameters
+        if not kwargs.keys() < known.keys():
+            raise ValueError(
+                "Expected arguments of `plotting.plot_weights`, "
+                f"{', '.join(known)}. Received: {', '.join(kwargs)}"
+            )
         self.plot_arguments = kwargs
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -130,7 +138,14 @@ class WeightVisualization(keras.callbacks.Callback):
             path = str(self.log_dir)
             self._log = self._tensorflow.summary.create_file_writer(path)
         if all(layer.built for layer in local_layers(self.model)):
-            self._layers()
+            for layer in self._layers().values():
+                self._check_units(layer)
+
+    def _check_units(self, layer: LocalLearningLayer) -> None:
+        """Rejects units, rows, columns or labels that do not fit the layer."""
+        names = inspect.signature(arrange).parameters
+        given = self.plot_arguments
+        arrange(layer.units, **{x: given[x] for x in names if x in given})
 
     def _check_format(self) -> None:
         from matplotlib.backend_bases import FigureCanvasBase

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor, check_integer, check_real
-from keras_hebbian._backend import branch, choose
+from keras_hebbian._backend import branch, choose, largest_magnitude
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.rate import Rate
@@ -64,7 +64,9 @@ class HebbianCompetitive(KernelLayer):
     Args:
         units: Integer >= 2, number of units.
         p: Float >= 1, order of the Lebesgue norm of the weights. Larger values
-            favour few strong weights. Defaults to `2.0`.
+            favour few strong weights. With 1 the units compete by the signs of
+            their weights alone, so `kernel_initializer` must be given. Defaults
+            to `2.0`.
         k: Integer, 2 <= `k` <= `units`, rank of the unit that is pushed away.
             Defaults to `2`.
         delta: Float >= 0, strength of that push relative to the pull on the
@@ -147,6 +149,12 @@ class HebbianCompetitive(KernelLayer):
             **kwargs,
         )
         self.p = check_real("p", p, minimum=1)
+        if self.p == 1 and kernel_initializer is None:
+            raise ValueError(
+                "Expected `kernel_initializer` with weights of both signs for "
+                "`p=1`, where units compete by the signs of their weights "
+                f"alone. Received: p={p}, kernel_initializer=None"
+            )
         self.needs_response = self.p == 2  # then the units compete by it
         self.k = check_integer("k", k, minimum=2)
         if self.k > self.units:
@@ -245,7 +253,11 @@ class HebbianCompetitive(KernelLayer):
         scale = competitive.scale(total, rates, self.precision)
 
         def start() -> Tensor:
-            return competitive.at_norm(total, self.p, self.START_NORM)
+            # Powers of sums over a batch may be too large or too small.
+            largest = ops.clip(
+                largest_magnitude(total), competitive.TINY, float("inf")
+            )
+            return competitive.at_norm(total / largest, self.p, self.START_NORM)
 
         def step() -> Tensor:
             return competitive.step(kernel, total, scale, overwrite=True)

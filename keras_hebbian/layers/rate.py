@@ -4,7 +4,7 @@ from typing import Any
 
 from keras.optimizers import schedules
 
-from keras_hebbian._arguments import check_real
+from keras_hebbian._arguments import check_positive, check_real
 
 
 class Rate:
@@ -36,15 +36,24 @@ class Rate:
             Defaults to `True`.
         optional: Whether the rate may be given as `None`; the layer then
             assigns a number when it is built. Defaults to `False`.
+        positive: Whether the rate must not be 0, such as a number that a rule
+            divides by. Defaults to `False`.
 
     Raises:
-        ValueError: If an assigned rate is not a finite number >= 0.
+        ValueError: If an assigned rate is not a finite number >= 0, or is 0 and
+            must be positive.
         TypeError: If a rate is assigned after it was given as a schedule.
     """
 
-    def __init__(self, decays: bool = True, optional: bool = False) -> None:
+    def __init__(
+        self,
+        decays: bool = True,
+        optional: bool = False,
+        positive: bool = False,
+    ) -> None:
         self.decays = decays
         self.optional = optional
+        self.positive = positive
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -73,7 +82,10 @@ class Rate:
             value, schedules.LearningRateSchedule
         )
         if not (unknown or scheduled):
-            value = check_real(self.name, value, minimum=0)
+            if self.positive:
+                value = check_positive(self.name, value)
+            else:
+                value = check_real(self.name, value, minimum=0)
         if layer.built and rate is not None:
             rate.assign(value)
         else:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hebbian._arguments import Tensor, check_choice, check_positive
+from keras_hebbian._arguments import Tensor, check_choice
 from keras_hebbian._backend import lengths
 from keras_hebbian._grids import Grid
 from keras_hebbian._replicas import check_one_replica, sum_over_replicas
@@ -92,15 +92,15 @@ class SelfOrganizingMap(KernelLayer):
         neighborhood: `"gaussian"`, which decreases with the distance on the
             grid, or `"bubble"`, a block of rows and columns less than `sigma`
             away, on hexagonal grids as well. Defaults to `"gaussian"`.
-        sigma: Float > 0, or a
+        sigma: Float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
             `iterations`: radius of the neighbourhood, in units of the grid. A
             float becomes the assignable weight `layer.sigma`; at 0 only the
             winner learns. Defaults to `None`: half the longer side.
         learning_rate: Float >= 0 or schedule, the fraction of its distance to a
-            sample that the winner moves. With `update="batch"`, values above 1
-            have the effect of 1. A float becomes the assignable weight
-            `layer.learning_rate`. Defaults to `0.5`.
+            sample that the winner moves. With `update="batch"`, a product
+            `learning_rate * h` above 1 counts as 1. A float becomes the
+            assignable weight `layer.learning_rate`. Defaults to `0.5`.
         update: `"batch"` or `"sequential"`. Defaults to `"batch"`.
         activation: Activation function of the outputs, which learning does
             not use. Defaults to `None`, the negative squared distances.
@@ -179,8 +179,6 @@ class SelfOrganizingMap(KernelLayer):
             "neighborhood", neighborhood, rule.NEIGHBORHOODS
         )
         self.sigma = max(self.shape) / 2 if sigma is None else sigma
-        if not self._rates["sigma"]:
-            check_positive("sigma", sigma)
         self.learning_rate = learning_rate
         self.update = check_choice("update", update, ("batch", "sequential"))
         self.needs_response = self.update == "batch"

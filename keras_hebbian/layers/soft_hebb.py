@@ -116,7 +116,7 @@ class SoftHebb(KernelLayer):
         Guo and Moraitis, "Hebbian deep learning without feedback", ICLR 2023.
     """
 
-    temperature = Rate(decays=False)
+    temperature = Rate(decays=False, positive=True)
     learning_rate = Rate()
     minimum_units = 2
 
@@ -147,8 +147,6 @@ class SoftHebb(KernelLayer):
             **kwargs,
         )
         self.temperature = temperature
-        if not self._rates["temperature"]:
-            check_positive("temperature", temperature)
         self.learning_rate = learning_rate
         self.radius = radius
         self.rate_exponent = check_real("rate_exponent", rate_exponent, 0)

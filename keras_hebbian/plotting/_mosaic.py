@@ -103,8 +103,9 @@ def _colors(tiles: np.ndarray) -> tuple[np.ndarray, ScalarMappable]:
         low = float(np.min(tiles, where=known, initial=np.inf))
         high = float(np.max(tiles, where=known, initial=-np.inf))
         scale = {"cmap": "gray", "vmin": low, "vmax": high}
-        if not low < high:
-            scale |= {"vmin": 0.0, "vmax": 1.0}
+        if not low < high:  # one value, or none that is finite
+            middle = low if low == high else 0.5
+            scale |= {"vmin": middle - 0.5, "vmax": middle + 0.5}
     low, high = scale["vmin"], scale["vmax"]
     levels = (tiles - np.float32(low)) * np.float32(255 / (high - low))
     levels = np.where(np.isnan(levels), 256, levels).round().astype("uint16")

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._figures import color_scale, extremes_and_zero, new_figure
+from ._figures import (
+    class_of_each,
+    color_scale,
+    extremes_and_zero,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,17 +52,19 @@ def plot_inhibition(
             "Expected an inhibition matrix `(units, units)`. "
             f"Received: inhibition.shape={inhibition.shape}"
         )
-    if classes is not None and len(classes) != units:
+    known = None
+    if classes is not None:
+        known = class_of_each(classes, units, "unit")
+    if not np.isfinite(inhibition).all():
         raise ValueError(
-            f"Expected a class for each of {units} units. "
-            f"Received: {len(classes)} classes"
+            "Expected a finite inhibition matrix. Received: NaN or infinity"
         )
-    if classes is None:
+    if known is None:
         from scipy.cluster import hierarchy
 
         order = hierarchy.leaves_list(hierarchy.linkage(inhibition, "average"))
     else:
-        order = np.argsort(classes, kind="stable")
+        order = np.argsort(known, kind="stable")
     figure = new_figure(6.4, 5.6, layout="constrained")
     axes = figure.subplots()
     drawn = axes.imshow(
@@ -69,10 +76,10 @@ def plot_inhibition(
         drawn, ax=axes, ticks=extremes_and_zero(drawn), format="%.2g"
     )
     axes.set_title(title or "")
-    if classes is None:
+    if known is None:
         axes.set(xlabel="from unit (clustered)", ylabel="onto unit")
         return figure
-    names, starts = np.unique(np.asarray(classes)[order], return_index=True)
+    names, starts = np.unique(known[order], return_index=True)
     ends = [*starts[1:], units]
     axes.set(xlabel="from units of class", ylabel="onto units of class")
     for axis in (axes.xaxis, axes.yaxis):

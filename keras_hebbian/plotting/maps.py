@@ -8,7 +8,13 @@ import numpy as np
 
 from keras_hebbian._grids import Grid
 
-from ._figures import COLORS, color_scale, extremes_and_zero, new_figure
+from ._figures import (
+    COLORS,
+    class_of_each,
+    color_scale,
+    extremes_and_zero,
+    new_figure,
+)
 from .weights import choose_units, tile
 
 if TYPE_CHECKING:
@@ -190,19 +196,17 @@ def plot_hits(
             f"Expected winners between 0 and {grid.units - 1}, an integer for "
             f"each sample. Received: winners={winners}"
         )
-    if classes is not None and len(classes) != len(winners):
-        raise ValueError(
-            f"Expected a class for each of {len(winners)} samples. "
-            f"Received: {len(classes)} classes"
-        )
+    known = None
+    if classes is not None:
+        known = class_of_each(classes, len(winners), "sample")
     hits = np.bincount(winners, minlength=grid.units)
     figure, axes = _map_figure(grid, title)
     _draw_cells(axes, grid, facecolor="none")
     sizes = np.sqrt(hits / hits.max())
-    if classes is None:
+    if known is None:
         _draw_cells(axes, grid, sizes, facecolor=COLORS[0])
         return figure
-    names, numbers = np.unique(np.asarray(classes), return_inverse=True)
+    names, numbers = np.unique(known, return_inverse=True)
     counts = np.zeros((grid.units, len(names)), int)
     np.add.at(counts, (winners, numbers), 1)
     most = counts.argmax(axis=1)

@@ -73,12 +73,12 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
 
 
 def plot_history(
-    histories: Any, metrics: Sequence[str] = ("accuracy", "loss")
+    histories: Any, metrics: str | Sequence[str] = ("accuracy", "loss")
 ) -> "Figure":
     """Compares several training runs, one panel for each metric.
 
-    Every model has its own colour. Training curves are dashed, validation
-    curves solid.
+    The first six models have different colours. Training curves are dashed,
+    validation curves solid.
 
     Example:
 
@@ -93,8 +93,10 @@ def plot_history(
     Args:
         histories: Dict of the `History` of `fit`, or its `history`, by the name
             of each model; a single one may be given without a name.
-        metrics: Names of the metrics, one panel each. Defaults to
-            `("accuracy", "loss")`.
+        metrics: Name of a metric, or a list of names, one panel each. Curves
+            of a `History` start at its first epoch, those of its `history` at
+            1, and those of validation with a `validation_freq` are drawn at
+            its own epochs. Defaults to `("accuracy", "loss")`.
 
     Returns:
         A `matplotlib.figure.Figure`, not registered with pyplot.
@@ -103,17 +105,25 @@ def plot_history(
         ValueError: If `histories` is neither a dict nor a `History`, or if no
             history has one of the metrics.
     """
-    histories = getattr(histories, "history", histories)
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    if hasattr(histories, "history"):
+        histories = {"": histories}
     if not isinstance(histories, Mapping):
         raise ValueError(
             "Expected a dict of histories by the name of each model, or a "
             f"single one. Received: a {type(histories).__name__}"
         )
     curves: dict[str, Any] = {
-        name: getattr(each, "history", each) for name, each in histories.items()
+        str(name): getattr(each, "history", each)
+        for name, each in histories.items()
+    }
+    first = {
+        str(name): min(getattr(each, "epoch", None) or [0]) + 1
+        for name, each in histories.items()
     }
     if not all(isinstance(each, Mapping) for each in curves.values()):
-        curves = {"": histories}
+        curves, first = {"": histories}, {"": 1}
     figure = new_figure(5 * len(metrics), 3.8, layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
@@ -126,7 +136,11 @@ def plot_history(
             ):
                 if key in history:
                     values = history[key]
-                    epochs = range(1, len(values) + 1)
+                    all_epochs = len(history.get(metric, values))
+                    every = max(1, all_epochs // max(1, len(values)))
+                    epochs = (
+                        first[name] - 1 + every * np.arange(1, len(values) + 1)
+                    )
                     label = ", ".join(filter(None, (name, kind)))
                     axes.plot(epochs, values, style, color=color, label=label)
         if not axes.lines:

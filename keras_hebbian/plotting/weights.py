@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_hebbian._arguments import check_integer
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -75,20 +77,41 @@ def plot_weights(
             f"Received: kernel.shape={kernel.shape}"
         )
     image_shape = fit_image_shape(len(kernel), image_shape)
-    if units is None and rows and columns:
-        units = min(rows * columns, kernel.shape[1])
-    chosen = choose_units(kernel.shape[1], units, wins, seed)
-    rows, columns = tile(len(chosen), rows, columns)
+    side = check_integer("side", side, minimum=1)
+    chosen, rows, columns, labels = arrange(
+        kernel.shape[1], rows, columns, units, wins, seed, labels
+    )
     tiles = kernel.T[chosen].reshape(len(chosen), *image_shape)
     tiles = np.where(np.isfinite(tiles), tiles, np.float32(np.nan))
+    return draw_mosaic(tiles, rows, columns, labels, title, side)
+
+
+def arrange(
+    count: int,
+    rows: int | None = None,
+    columns: int | None = None,
+    units: int | Iterable[int] | None = None,
+    wins: Any = None,
+    seed: int | None = None,
+    labels: Sequence[Any] | None = None,
+) -> tuple[np.ndarray, int, int, list[str] | None]:
+    """The units to draw, rows and columns, and labels, for `count` units."""
+    if rows is not None:
+        rows = check_integer("rows", rows, minimum=1)
+    if columns is not None:
+        columns = check_integer("columns", columns, minimum=1)
+    if units is None and rows and columns:
+        units = min(rows * columns, count)
+    chosen = choose_units(count, units, wins, seed)
+    rows, columns = tile(len(chosen), rows, columns)
     if labels is not None:
-        if len(labels) != kernel.shape[1]:
+        if len(labels) != count:
             raise ValueError(
-                f"Expected a label for each of {kernel.shape[1]} units. "
+                f"Expected a label for each of {count} units. "
                 f"Received: {len(labels)} labels"
             )
         labels = [str(labels[unit]) for unit in chosen]
-    return draw_mosaic(tiles, rows, columns, labels, title, side)
+    return chosen, rows, columns, labels
 
 
 def fit_image_shape(
@@ -114,6 +137,7 @@ def fit_image_shape(
     Raises:
         ValueError: If no such image has this number of values.
     """
+    inputs = check_integer("inputs", inputs, minimum=1)
     if image_shape is None:
         side, colour_side = math.isqrt(inputs), math.isqrt(inputs // 3)
         if side**2 == inputs:
@@ -121,8 +145,9 @@ def fit_image_shape(
         if 3 * colour_side**2 == inputs:
             return colour_side, colour_side, 3
     else:
-        shape = tuple(image_shape)
+        shape = tuple(np.atleast_1d(np.asarray(image_shape)).tolist())
         known = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+        known = known and all(type(x) is int and x > 0 for x in shape)
         if known and math.prod(shape) == inputs:
             return shape[:2] if shape[2:] == (1,) else shape
     raise ValueError(
@@ -142,7 +167,8 @@ def choose_units(
     """The indices of the units to draw, in the order to draw them."""
     chosen = None
     if units is not None and not isinstance(units, int | np.integer):
-        chosen = np.asarray(list(units))
+        given = list(units) if isinstance(units, Iterable) else [units]
+        chosen = np.asarray(given)
     if sum(given is not None for given in (wins, seed, chosen)) > 1:
         raise ValueError(
             "Expected only one of `wins`, `seed` and indices of `units`. "

@@ -103,6 +103,14 @@ def test_cosine_of_the_winners():
     assert logs["winner_cosine"] == pytest.approx(expected - 1 / 3, rel=1e-5)
 
 
+def test_the_cosine_does_not_depend_on_the_scale_of_the_data():
+    large, small = (
+        measured(identity(), IMAGES * scale)["winner_cosine"]
+        for scale in (1, np.float32(1e-9))
+    )
+    assert small == pytest.approx(large, rel=1e-5)
+
+
 def test_the_cosine_falls_where_frozen_units_meet_turned_digits(digits):
     """Labels are not needed to see that data drift."""
     layer = kh.HebbianCompetitive(40)

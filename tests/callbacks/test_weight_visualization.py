@@ -346,3 +346,19 @@ def test_a_notebook_cell_is_replaced(monkeypatch):
     assert (len(shown), len(replaced)) == (1, 3)
     assert replaced[0].data.startswith(b"\x89PNG")
     assert replaced[0].data != replaced[2].data
+
+
+@pytest.mark.parametrize(
+    "given", [{"units": 100}, {"labels": ["a"]}, {"columns": 0}]
+)
+def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path, given):
+    model = model_with()
+    pictures = kh.WeightVisualization(tmp_path, every=50, **given)
+    with pytest.raises(ValueError, match="Expected"):
+        fit(model, pictures)
+    assert int(model.layers[0].iterations) == 0
+
+
+def test_arguments_that_are_misspelt_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"Expected arguments.*: colums"):
+        kh.WeightVisualization(tmp_path, colums=2)

@@ -526,3 +526,21 @@ def test_defaults_leave_no_unit_dead(digits, kind, batch_size):
     assert len(np.unique(winners)) >= 98
     norms = np.linalg.norm(kernel_of(layer), axis=0)
     np.testing.assert_allclose(norms, 1, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "p"), [(1e-11, 2), (1e-5, 6), (70, 6), (5000, 4), (3e9, 2)]
+)
+def test_signed_data_of_any_scale_start_units_of_one_norm(scale, p):
+    inputs = np.random.default_rng(0).normal(size=(256, 32)) * scale
+    layer = kh.HebbianCompetitive(4, p=p)
+    layer(inputs.astype("float32"), training=True)
+    kernel = ops.convert_to_numpy(layer.kernel).astype("float64")
+    norms = (np.abs(kernel) ** p).sum(axis=0) ** (1 / p)
+    np.testing.assert_allclose(norms, layer.START_NORM, rtol=1e-4)
+
+
+def test_units_that_all_tie_are_refused():
+    with pytest.raises(ValueError, match="Expected `kernel_initializer`"):
+        kh.HebbianCompetitive(4, p=1)
+    kh.HebbianCompetitive(4, p=1, kernel_initializer="glorot_normal")

@@ -403,6 +403,16 @@ def test_config_keeps_everything():
     assert kh.SelfOrganizingMap(7).shape == (7,)
 
 
+def test_a_sigma_of_0_is_saved_and_loaded(tmp_path):
+    model = kh.HebbianSequential(
+        [keras.Input((4,)), kh.SelfOrganizingMap((2, 3))]
+    )
+    model.layers[0].sigma = 0.0
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert float(loaded.layers[0].sigma) == 0
+
+
 def test_half_the_longer_side_learns_at_the_start():
     assert kh.SelfOrganizingMap((4, 30)).sigma == 15
     assert kh.SelfOrganizingMap(9).sigma == 4.5
@@ -415,7 +425,6 @@ BAD_ARGUMENTS = [
     {"shape": 2.5},
     {"topology": "triangular"},
     {"neighborhood": "mexican_hat"},
-    {"sigma": 0},
     {"sigma": -1.0},
     {"sigma": "wide"},
     {"sigma": float("nan")},

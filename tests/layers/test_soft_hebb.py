@@ -150,6 +150,16 @@ def test_the_temperature_can_be_assigned_while_learning(digits):
     np.testing.assert_array_equal(kernel_of(layer), kernel_of(other))
 
 
+def test_a_temperature_of_0_is_refused_when_it_is_assigned():
+    layer = kh.SoftHebb(4)
+    for built in (False, True):
+        if built:
+            layer.build((None, 3))
+        with pytest.raises(ValueError, match=r"Expected `temperature` .* > 0"):
+            layer.temperature = 0.0
+        assert float(layer.temperature) == 1
+
+
 def test_a_temperature_can_be_a_schedule(digits):
     cooling = keras.optimizers.schedules.PiecewiseConstantDecay([1], [5.0, 0.5])
     layer = kh.SoftHebb(12, temperature=cooling)
