@@ -412,7 +412,8 @@ class HebbianModel(_LocalTraining, keras.Model):
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
     the epochs have 200 batches or more in all, and no callback acts on each
     batch. Without `jit_compile` in `compile`, it then compiles them with XLA on
-    TensorFlow and a CPU if all layers with weights are dense local layers.
+    TensorFlow and a CPU if all layers are dense local layers, or layers of
+    Keras without weights.
 
     Example:
 
@@ -488,7 +489,8 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
     the epochs have 200 batches or more in all, and no callback acts on each
     batch. Without `jit_compile` in `compile`, it then compiles them with XLA on
-    TensorFlow and a CPU if all layers with weights are dense local layers.
+    TensorFlow and a CPU if all layers are dense local layers, or layers of
+    Keras without weights.
 
     Example:
 
