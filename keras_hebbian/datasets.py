@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_hebbian._arguments import check_class_indices
+
 Split = tuple[np.ndarray, np.ndarray]
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -142,6 +144,7 @@ def _checked(source: Any, images: np.ndarray, labels: np.ndarray) -> Split:
             "Expected labels to be integer class indices. Received: "
             f"dtype={labels.dtype} in {source}"
         )
+    check_class_indices(labels)
     if images.dtype == np.uint8:
         images = images / np.float32(255)
     images = images.astype("float32")

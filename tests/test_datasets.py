@@ -88,6 +88,7 @@ def test_names_of_keras_datasets(monkeypatch, name):
     [
         ({"y_test": LABELS[:19]}, "one label per image"),
         ({"y_train": LABELS.astype("float32")}, "integer class indices"),
+        ({"y_train": LABELS.astype("int64") - 1}, "to be class indices"),
         ({"x_train": TRAIN.astype("float32")}, r"values in \[0, 1\]"),
         ({"x_train": TRAIN / -255.0}, r"values in \[0, 1\]"),
         ({"x_test": TEST * np.nan}, r"values in \[0, 1\]"),

@@ -436,6 +436,12 @@ def test_classes_may_be_a_column():
         plot_inhibition(np.full((4, 4), np.nan))
 
 
+@pytest.mark.parametrize("within", [0, -1, "wide"])
+def test_a_band_that_is_none_is_refused(within):
+    with pytest.raises(ValueError, match="Expected `within`"):
+        plot_convergence(np.ones((3, 4)), within)
+
+
 def test_curves_are_drawn_at_their_epochs():
     history = keras.callbacks.History()
     history.epoch = [6, 7, 8, 9, 10, 11]

@@ -109,8 +109,9 @@ class LateralInhibitionSparse(LocalLearningLayer):
         activation: Activation function of the outputs; learning always uses
             the sigmoid. `"linear"` returns the logits, so that units can be
             ranked where their sigmoid saturates at 1. Defaults to `"sigmoid"`.
-        kernel_initializer: Initializer of the kernel, non-negative. Defaults
-            to `None`, which is `keras.initializers.RandomUniform(0.0, 1.0)`.
+        kernel_initializer: Initializer of the kernel, non-negative: the first
+            step sets negative weights to 0. Defaults to `None`, which is
+            `keras.initializers.RandomUniform(0.0, 1.0)`.
         non_negative_inhibition: Whether negative inhibition, which would
             excite, is set to 0 after each step, as in SAILnet. Defaults to
             `False`.

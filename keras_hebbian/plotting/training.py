@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_hebbian._arguments import check_positive
+
 from ._figures import COLORS, new_figure
 
 if TYPE_CHECKING:
@@ -37,8 +39,9 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
         A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
-        ValueError: If `norms` is not a matrix.
+        ValueError: If `norms` is not a matrix, or if `within` is not positive.
     """
+    within = check_positive("within", within)
     norms = np.asarray(norms, dtype="float64")
     if norms.ndim != 2 or not norms.size:
         raise ValueError(
