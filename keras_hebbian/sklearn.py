@@ -71,7 +71,7 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
             `True`.
         callbacks: List of `keras.callbacks.Callback`, copied for every `fit`
             and `partial_fit`. Defaults to `None`, which is
-            `[LinearRateDecay()]`, or nothing if all rates are schedules.
+            `[LinearRateDecay()]`, or none if no rate would decay.
         verbose: Verbosity mode, as in `keras.Model.fit`. Defaults to `0`.
         random_state: Integer, or a `numpy.random.RandomState` to draw one from:
             the seed that `keras.utils.set_random_seed` is called with whenever
@@ -232,9 +232,9 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     ) -> "SKLearnTransformer":
         given = self.callbacks
         if given is None:
-            layers = local_layers(self.model_)
-            numbers = any(layer.decayable_rates() for layer in layers)
-            given = [LinearRateDecay()] if numbers else []
+            decay = LinearRateDecay()
+            decays = any(map(decay.names_in, local_layers(self.model_)))
+            given = [decay] if decays else []
         history = self.model_.fit(
             X,
             batch_size=self.batch_size,

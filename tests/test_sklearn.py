@@ -24,7 +24,12 @@ def competing(**given):
     """Small, and the same in every run."""
     settings = {"units": 4, "epochs": 2, "batch_size": 10, "random_state": 0}
     return kh.SKLearnTransformer(
-        kh.HebbianCompetitive, **{**settings, "shuffle": False, **given}
+        **{
+            "model": kh.HebbianCompetitive,
+            **settings,
+            "shuffle": False,
+            **given,
+        }
     )
 
 
@@ -137,9 +142,10 @@ def test_a_pass_goes_on_with_the_decay():
     assert fitted.n_iter_ == 2
 
 
-def test_schedules_need_no_decay():
+@pytest.mark.parametrize("kind", [kh.HebbianCompetitive, kh.SoftHebb])
+def test_schedules_need_no_decay(kind):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.6, 2, 0.5)
-    fitted = competing(learning_rate=schedule).fit(SAMPLES)
+    fitted = competing(model=kind, learning_rate=schedule).fit(SAMPLES)
     assert "local_learning_rate" not in fitted.history_
     assert fitted.n_iter_ == 2
 

@@ -29,10 +29,10 @@ class LinearRateDecay(keras.callbacks.Callback):
     the decay in a `HebbianSequential` or `HebbianModel`; in other models, it
     ends when the next `fit` with this callback begins.
 
-    Rates given as schedules are not changed, with a warning if all of them are
-    schedules. The logs contain the decayed rates
-    of each epoch: `learning_rate` as `local_learning_rate`, because Keras logs
-    the optimizer's under the shorter name, all others under their own names.
+    Rates given as schedules are not changed. If there are no others to decay, a
+    warning says so. The logs contain the decayed rates of each epoch:
+    `learning_rate` as `local_learning_rate`, because Keras logs the optimizer's
+    under the shorter name, all others under their own names.
 
     Example:
 
@@ -92,7 +92,7 @@ class LinearRateDecay(keras.callbacks.Callback):
                 " rate given as a number. Received: a model with the rates "
                 f"{sorted(known)}"
             )
-        if not any(self._names(layer) for layer in layers):
+        if not any(self.names_in(layer) for layer in layers):
             warnings.warn(
                 "LinearRateDecay has no effect: the rates of "
                 f"{', '.join(layer.name for layer in layers)} were given as "
@@ -120,9 +120,10 @@ class LinearRateDecay(keras.callbacks.Callback):
 
     def _decay(self, factor: float) -> None:
         for layer in local_layers(self.model):
-            layer.decay_rates(dict.fromkeys(self._names(layer), factor))
+            layer.decay_rates(dict.fromkeys(self.names_in(layer), factor))
 
-    def _names(self, layer: LocalLearningLayer) -> list[str]:
+    def names_in(self, layer: LocalLearningLayer) -> list[str]:
+        """The names of the rates of a layer that the callback decays."""
         return [
             name
             for name in layer.decayable_rates()

@@ -107,8 +107,8 @@ class WeightVisualization(keras.callbacks.Callback):
         self.gif = gif
         self.live = live
         self.per = check_choice("per", per, ("epoch", "batch"))
-        known = inspect.signature(plot_weights).parameters
-        if not kwargs.keys() < known.keys():
+        _, *known = inspect.signature(plot_weights).parameters
+        if not kwargs.keys() <= set(known):
             raise ValueError(
                 "Expected arguments of `plotting.plot_weights`, "
                 f"{', '.join(known)}. Received: {', '.join(kwargs)}"

@@ -98,8 +98,9 @@ def plot_history(
             of each model; a single one may be given without a name.
         metrics: Name of a metric, or a list of names, one panel each. Curves
             of a `History` start at its first epoch, those of its `history` at
-            1, and those of validation with a `validation_freq` are drawn at
-            its own epochs. Defaults to `("accuracy", "loss")`.
+            epoch 1. Fewer values of validation than of training, as with a
+            `validation_freq`, are spread evenly over the epochs. Defaults to
+            `("accuracy", "loss")`.
 
     Returns:
         A `matplotlib.figure.Figure`, not registered with pyplot.

@@ -359,6 +359,7 @@ def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path, given):
     assert int(model.layers[0].iterations) == 0
 
 
-def test_arguments_that_are_misspelt_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"Expected arguments.*: colums"):
-        kh.WeightVisualization(tmp_path, colums=2)
+@pytest.mark.parametrize("name", ["colums", "kernel"])
+def test_arguments_of_no_picture_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"Expected arguments.*: {name}"):
+        kh.WeightVisualization(tmp_path, **{name: 2})
