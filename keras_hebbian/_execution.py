@@ -129,11 +129,12 @@ def execution_of(
 
 def _is_faster_compiled(layer: keras.Layer) -> bool:
     """Whether XLA can compile a layer on a CPU, and saves time."""
-    # Code of others, and some operations on images, may not compile.
-    ours = type(layer).call.__module__.split(".")[0] in _KNOWN_CALLS
-    other = isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)
-    if other or not ours or not layer.supports_jit:
+    # Code of users, and some operations on images, may not compile.
+    known = type(layer).call.__module__.split(".")[0] in _KNOWN_CALLS
+    unsafe = isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)
+    if unsafe or not known or not layer.supports_jit:
         return False
+    # The layers of a nested model are looked at one by one.
     dense = isinstance(layer, LocalLearningLayer | keras.Model)
     return dense or not layer.weights
 

@@ -351,6 +351,14 @@ class _LocalTraining(_Mixin):
             )
             return logs, (trainable, non_trainable, *optimizer, metrics)
 
+        def _purge_model_variables(self, **kinds: bool) -> None:
+            """Does nothing, so that no weight is lost if a first step fails.
+
+            Keras removes the values of all variables before the step, whose
+            data may have the wrong shape. Compiled steps reuse their memory
+            all the same.
+            """
+
     else:
         # These get other arguments, as in Keras.
         def train_step(self, data: Any) -> Any:  # type: ignore[misc]
@@ -362,16 +370,6 @@ class _LocalTraining(_Mixin):
             if self.loss is None:
                 return self._step(data, training=False)
             return super().test_step(data)
-
-    if keras.backend.backend() == "jax":
-
-        def _purge_model_variables(self, **kinds: bool) -> None:
-            """Does nothing, so that no weight is lost if a first step fails.
-
-            Keras removes the values of all variables before the step, whose
-            data may have the wrong shape. Compiled steps reuse their memory
-            all the same.
-            """
 
     if keras.backend.backend() == "torch":
 

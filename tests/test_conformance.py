@@ -205,6 +205,7 @@ def test_a_mixed_policy_learns_in_float32(public, policy):
     moved = [
         np.abs(after[x] - before[x]).max() for x in learner(layer).state_names
     ]
+    assert moved[0] > 0
     assert max(moved) > 1e-4
 
 

@@ -208,9 +208,7 @@ def tile(
     count: int, rows: int | None = None, columns: int | None = None
 ) -> tuple[int, int]:
     """Rows and columns for `count` tiles, without gaps if possible."""
-    if any(given is not None and given < 1 for given in (rows, columns)) or (
-        rows and columns and rows * columns < count
-    ):
+    if rows and columns and rows * columns < count:
         raise ValueError(
             f"Expected `rows` and `columns` with room for {count} units. "
             f"Received: rows={rows}, columns={columns}"
