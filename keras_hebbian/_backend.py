@@ -293,3 +293,15 @@ def visible(value: Tensor) -> float | None:
         return ops.convert_to_numpy(value).item()
     except (AttributeError, TypeError, RuntimeError):
         return None
+
+
+def forget_traces() -> None:
+    """Lets JAX trace every function again.
+
+    It would reuse the trace of a method for as long as anything refers to its
+    compiled form, also if attributes of the object have changed.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_hebbian._arguments import check_integer
+from keras_hebbian._backend import forget_traces
 from keras_hebbian._execution import (
     execution_of,
     rows_of,
@@ -148,16 +149,17 @@ class _LocalTraining(_Mixin):
     @contextlib.contextmanager
     def _execution_restored(self) -> Iterator[None]:
         """Lets a callback train the model within a fit, which then goes on."""
-        names = ("steps_per_execution", "_rows", "_learning", *_FUNCTIONS)
-        within, before = self._fitting, {x: getattr(self, x) for x in names}
+        within, names = self._fitting, []
+        if within:
+            names = ["steps_per_execution", "_rows", "_learning", *_FUNCTIONS]
+        before = {name: getattr(self, name) for name in names}
         self._fitting = True
         try:
             yield
         finally:
             self._fitting = within
-            if within:
-                for name, value in before.items():
-                    setattr(self, name, value)
+            for name, value in before.items():
+                setattr(self, name, value)
 
     def _set_execution(self, steps: int, rows: int | None) -> None:
         """Sets how many steps run at once, and which rows they take."""
@@ -170,6 +172,7 @@ class _LocalTraining(_Mixin):
         """Recompiles the step, which fixes whether each layer learns."""
         learning = [layer.trainable for layer in local_layers(self)]
         if self.train_function and learning != self._learning:
+            forget_traces()
             self.make_train_function(force=True)
         self._learning = learning
 

@@ -585,6 +585,7 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     model = sequential()
     model.compile()
     model.fit(digits[:40], verbose=0)
+    compiled = model.train_function  # which JAX would use again
     (layer,) = model.layers
     layer.trainable = False
     before = kernel_of(layer)
@@ -593,6 +594,7 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     layer.trainable = True
     model.fit(digits[:40], verbose=0)
     assert np.abs(kernel_of(layer) - before).max() > 0
+    assert model.train_function is not compiled
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
