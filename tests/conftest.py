@@ -1,5 +1,6 @@
 import inspect
 import os
+import tempfile
 
 import keras
 import numpy as np
@@ -21,9 +22,20 @@ settings.load_profile("keras")
 
 
 def pytest_configure(config):
-    """Workers take one core each, and do not wait for one another's threads."""
+    """Workers take one core each, and do not wait for one another's threads.
+
+    On JAX, what one test compiled the next ones find: Keras traces each model
+    anew, and many are alike.
+    """
     if config.getoption("numprocesses", None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if keras.backend.backend() == "jax":
+        import jax
+
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        jax.config.update("jax_compilation_cache_dir", folder.name)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(autouse=True)
