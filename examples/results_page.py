@@ -135,12 +135,12 @@ below backpropagation. There, three convolutional layers of soft competition are
 competing units are more accurate than the same number of k-means centres.
 
 All figures are the accuracy on all test images after the last epoch, mean and
-standard deviation over the seeds, with the median wall time of a model on a
-shared machine. Some rows have fewer seeds than their table: a figure without a
-deviation is that of one seed, and the JSON files hold all values. Below,
-published results are in italics. Every number on this page is generated: with
-`--write`, each experiment writes its results to `docs/results/`, and
-`examples/results_page.py` makes this page from them.
+standard deviation over the seeds, with the median wall time of a model. Some
+rows have fewer seeds than their table: a figure without a deviation is that of
+one seed, and the JSON files hold all values. Below, published results are in
+italics. Every number on this page is generated: with `--write`, each experiment
+writes its results to `docs/results/`, and `examples/results_page.py` makes this
+page from them.
 
 Unless a script says otherwise, `HebbianCompetitive` has the settings of the
 paper; see
@@ -165,7 +165,7 @@ single steps.
 The cost grows with the product of inputs, units and samples. Dashed: the bare
 product of a batch with the weights, the least that a step must do. On the
 right, 100 units learn in batches of 250 from arrays of different lengths, which
-are mapped to memory from a file; a short epoch consists mostly of its start.
+are mapped to memory from a file; in a short epoch, start-up dominates.
 
 ![Time by the size of a step, and by the number of samples]({growth})
 
@@ -342,7 +342,7 @@ def speedups(figures: list[dict], by: str, *cases: str) -> list[float]:
 
 def span(values: list[float]) -> str:
     """The smallest and the largest."""
-    ends = dict.fromkeys(f"{end:.1f}" for end in (min(values), max(values)))
+    ends = dict.fromkeys(f"{end:.2g}" for end in (min(values), max(values)))
     return " to ".join(ends)
 
 
@@ -372,17 +372,17 @@ def lines_of(figures: list[dict]) -> str:
         for case in ("competing-small", "competing-large")
     ]
     lines = (
-        "Competing units with 784 inputs or more, or with 1000 units or more, "
-        "learn from this many times the samples per second: "
+        "Speed-up over NumPy for competing units with at least 784 inputs or "
+        "1000 units: "
         f"{of_backends(figures, 'competing', 'growth')}.",
         "Sparse units, in batches: "
         f"{of_backends(figures, 'sparse-1', 'sparse-4')}.",
-        "With 100 units, Keras's own work for each step counts most. With 784 "
-        f"inputs and batches of 20: {of_backends(figures, 'competing-small')}. "
-        "With 64 inputs, including arrays that are mapped to a file: "
+        "With 100 units, Keras's overhead per step dominates. With 784 inputs "
+        f"and batches of 20: {of_backends(figures, 'competing-small')}. With "
+        "64 inputs, where NumPy is often faster, including short fits: "
         f"{of_backends(figures, 'quickstart', 'samples')}.",
         "On JAX, competing units learn from "
-        f"{span(k_means)} times the samples per second of scikit-learn's "
+        f"{span(k_means)} times as many samples per second as scikit-learn's "
         "`MiniBatchKMeans.partial_fit`, with 100 and with 2000 units.",
         "With 2000 units, a step on JAX takes "
         f"{span(product)} times as long as the bare product of the batch with "

@@ -59,8 +59,10 @@ def sum_over_replicas(values: Any) -> Any:
     >>> kh.sum_over_replicas(np.ones(2)).tolist()
     [1.0, 1.0]
 
+    Formula: `sum over replicas r of values[r]`, of the same shape.
+
     Args:
-        values: Tensor, or nested structure of tensors.
+        values: Tensor of any shape, or nested structure of tensors.
 
     Returns:
         The sums, with the same structure as `values`.

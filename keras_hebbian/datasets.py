@@ -46,8 +46,10 @@ def load_data(source: str | os.PathLike[str]) -> tuple[Split, Split]:
         class indices, `(samples,)`.
 
     Raises:
-        ValueError: If the source is unknown, or if the file cannot be read or
-            lacks the expected arrays.
+        ValueError: If the source is unknown, if the file cannot be read or
+            lacks the expected arrays, if there is not one label per image, if
+            labels are no class indices, or if images are neither of dtype uint8
+            nor within [0, 1].
         FileNotFoundError: If the file does not exist.
         ImportError: If `"digits"` is requested without scikit-learn.
     """

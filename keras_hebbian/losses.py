@@ -132,7 +132,8 @@ class PowerLoss(keras.losses.Loss):
                 f"Received: y_true.shape={shape}"
             )
         if not self.from_indices:
-            return y_true == 1, (y_true == 0) | (y_true == -1)
+            bipolar = ops.any(y_true == -1, axis=-1, keepdims=True)
+            return y_true == 1, ops.where(bipolar, y_true == -1, y_true == 0)
         dtype = keras.backend.standardize_dtype(y_true.dtype)
         if y_pred.shape[-1] > EXACT.get(dtype, math.inf):
             raise ValueError(

@@ -227,6 +227,13 @@ class _LocalTraining(_Mixin):
             for each in keras.tree.flatten(callbacks)
             if isinstance(each, of_optimizers)
         ]
+        if self._is_frozen():
+            warnings.warn(
+                "Nothing learns in this `fit`, because all local layers have "
+                "`trainable=False`: "
+                f"{', '.join(layer.name for layer in local_layers(self))}",
+                stacklevel=4,
+            )
         if unused:
             warnings.warn(
                 "Without a loss only the local layers learn. These have no "
@@ -234,6 +241,16 @@ class _LocalTraining(_Mixin):
                 "`compile(loss=...)`",
                 stacklevel=4,
             )
+
+    def _is_frozen(self) -> bool:
+        """Whether no local layer learns, nor any other keeps statistics."""
+        local = local_layers(self)
+        frozen = {id(x) for layer in local for x in layer.variables}
+        return (
+            bool(local and self.built)
+            and not any(layer.trainable for layer in local)
+            and all(id(x) in frozen for x in self.non_trainable_variables)
+        )
 
     def _check_values(self, inputs: np.ndarray) -> None:
         """Rejects an array with batches that a layer would have to skip."""
@@ -433,8 +450,13 @@ class HebbianModel(_LocalTraining, keras.Model):
         **kwargs: Arguments of `keras.Model`.
 
     Raises:
-        ValueError: In the first step, if the model was compiled without a loss
-            and has no local layer, or another layer or a regularizer adds one.
+        ValueError: In `fit`, if `epochs` or `batch_size` is no whole number,
+            if an array is empty, or if a local layer that gets it unchanged
+            cannot learn from all of it (values that are not finite, or
+            negative ones for `LateralInhibitionSparse`). Without a loss, also
+            for `sample_weight` or `class_weight`, if metrics get no labels, or
+            if the model has no local layer, or a layer or regularizer adds a
+            loss.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -509,6 +531,11 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
         name: Name of the model. Defaults to `None`.
 
     Raises:
-        ValueError: In the first step, if the model was compiled without a loss
-            and has no local layer, or another layer or a regularizer adds one.
+        ValueError: In `fit`, if `epochs` or `batch_size` is no whole number,
+            if an array is empty, or if a local layer that gets it unchanged
+            cannot learn from all of it (values that are not finite, or
+            negative ones for `LateralInhibitionSparse`). Without a loss, also
+            for `sample_weight` or `class_weight`, if metrics get no labels, or
+            if the model has no local layer, or a layer or regularizer adds a
+            loss.
     """

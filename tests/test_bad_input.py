@@ -131,7 +131,7 @@ def test_skipped_batches_are_logged_and_warned_about_once(kind):
         ).history
     assert history["skipped"] == [1, 1, 1, 1]
     (message,) = (str(x.message) for x in told if x.category is UserWarning)
-    assert "skipped 1 batches" in message
+    assert "skipped 1 batch:" in message
     assert int(model.layers[0].skipped) == 4
     # A second fit counts its own batches only.
     assert "skipped" not in model.fit(images(), verbose=0).history
@@ -164,7 +164,7 @@ def test_the_history_has_as_many_skipped_entries_as_epochs():
     model = model_of("competing")
     good, bad = images(), images()
     bad[0, 0] = np.nan
-    with pytest.warns(UserWarning, match="skipped 1 batches"):
+    with pytest.warns(UserWarning, match="skipped 1 batch:"):
         history = model.fit(
             batches([good, good, bad, good]),
             steps_per_epoch=1,
@@ -182,7 +182,7 @@ def test_a_standard_model_reports_skipped_batches_too():
     model.compile("sgd", "mse")
     data = images()
     data[0, 0] = np.inf
-    with pytest.warns(UserWarning, match="u skipped 1 batches"):
+    with pytest.warns(UserWarning, match="u skipped 1 batch:"):
         history = model.fit(
             data,
             np.ones((12, 1)),

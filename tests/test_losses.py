@@ -141,7 +141,8 @@ def test_labels_of_no_class_are_refused_or_seen(from_indices):
     loss = kh.PowerLoss(from_indices=from_indices)
     kind = "class indices" if from_indices else "1 and -1 or 0"
     predictions = np.zeros((2, 3), "float32")
-    for value in (0.5, 3, -2, np.nan):
+    mixed = [0, 1, -1]  # -1 or 0 for the other classes, not both
+    for value in (0.5, 3, -2, np.nan, *([] if from_indices else [mixed])):
         good = np.array([0, 1]) if from_indices else np.eye(3)[:2]
         bad = good.astype("float32")
         bad[1] = value

@@ -475,7 +475,7 @@ def test_a_memory_map_is_not_read_before_the_first_step(digits, tmp_path):
     images[50] = np.nan
     model = sequential()
     model.compile()
-    with pytest.warns(UserWarning, match="skipped 1 batches"):
+    with pytest.warns(UserWarning, match="skipped 1 batch:"):
         model.fit(images, batch_size=20, shuffle=False, verbose=0)
     assert int(model.layers[0].iterations) == 3
 
@@ -647,6 +647,18 @@ def test_a_frozen_layer_refuses_no_data(digits):
     model.compile()
     model.fit(digits[:40] - 0.5, verbose=0)
     assert int(model.layers[1].iterations) == 2
+
+
+def test_a_fit_in_which_nothing_learns_says_so(digits):
+    frozen = kh.HebbianCompetitive(4, trainable=False, name="units")
+    model = kh.HebbianSequential([keras.Input((64,)), frozen])
+    model.compile()
+    with pytest.warns(UserWarning, match="Nothing learns.*units"):
+        model.fit(digits[:40], verbose=0)
+    statistics = keras.layers.BatchNormalization(center=False, scale=False)
+    model = kh.HebbianSequential([keras.Input((64,)), statistics, frozen])
+    model.compile()
+    model.fit(digits[:40], verbose=0)
 
 
 @pytest.mark.parametrize("validation", ["data", "split"])

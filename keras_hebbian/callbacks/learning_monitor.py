@@ -47,8 +47,8 @@ class LearningMonitor(keras.callbacks.Callback):
       of its winner, which falls when the data drift away from the units;
     - `winner_accuracy`, with labels: the accuracy of the winners' classes, as
       in `WinnerClassifier(layer=...)`;
-    - `probe_accuracy`, with `probe=True`: the accuracy of a linear readout of
-      the outputs, fitted in closed form;
+    - `probe_accuracy`, with `probe=True`: the accuracy of a ridge regression
+      on the standardized outputs, with a penalty of 0.01 per sample;
     - the measures of the layer itself (`measures`), such as
       `quantization_error` and `topographic_error` of a `SelfOrganizingMap`.
 
@@ -65,6 +65,7 @@ class LearningMonitor(keras.callbacks.Callback):
 
     ```
     change        = ||W - W0|| / ||W0||
+    dead          = mean over u of (s[u] = 0)
     win_entropy   = - sum_u s[u] log(s[u]) / log(units)
     correlation   = mean over u < v of |corr_b(o[b, u], o[b, v])|
     winner_cosine = mean over b of x[b] . W[:, w] / (||x[b]|| ||W[:, w]||)
@@ -82,7 +83,7 @@ class LearningMonitor(keras.callbacks.Callback):
 
     Example:
 
-    Training stops when the norms hardly change any more:
+    Training stops when the norms change by less than 0.001 in an epoch:
 
     >>> import keras
     >>> import numpy as np
@@ -92,11 +93,11 @@ class LearningMonitor(keras.callbacks.Callback):
     >>> model.compile()
     >>> history = model.fit(
     ...     images,
-    ...     epochs=3,
+    ...     epochs=50,
     ...     callbacks=[
     ...         kh.LearningMonitor(images),
     ...         keras.callbacks.EarlyStopping(
-    ...             "norm_distance", mode="min", min_delta=1e-3, patience=5
+    ...             "norm_distance", mode="min", min_delta=1e-3
     ...         ),
     ...     ],
     ...     verbose=0,
@@ -116,8 +117,9 @@ class LearningMonitor(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is out of range, if there are fewer than two
-            samples or not one label per sample, or if labels are not class
-            indices; at the start of training, if the model has no local layer.
+            samples or not one label per sample, if data are not finite, or if
+            labels are not class indices; at the start of training, if the model
+            has no local layer.
     """
 
     def __init__(
@@ -136,6 +138,11 @@ class LearningMonitor(keras.callbacks.Callback):
                 "Expected arrays with the same number of samples, at least 2. "
                 f"Received: arrays of shapes {shapes}"
             )
+        for array in map(keras.ops.convert_to_numpy, arrays):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(
+                    "Expected finite data. Received: NaN or infinite values"
+                )
         if self.labels is not None:
             self.labels = keras.ops.convert_to_numpy(self.labels)
             if {self.labels.shape} != {(size,) for size in sizes}:

@@ -30,7 +30,7 @@ class LinearRateDecay(keras.callbacks.Callback):
     ends when the next `fit` with this callback begins.
 
     Rates given as schedules are not changed. If there are no others to decay, a
-    warning says so. The logs contain the decayed rates of each epoch:
+    warning says so. The logs contain the current rates of all local layers:
     `learning_rate` as `local_learning_rate`, because Keras logs the optimizer's
     under the shorter name, all others under their own names.
 
@@ -63,7 +63,8 @@ class LinearRateDecay(keras.callbacks.Callback):
             no local layer has such a rate.
 
     Reference:
-        Krotov and Hopfield, PNAS 116(16):7723, 2019.
+        Krotov and Hopfield, "Unsupervised learning by competing hidden units",
+        PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116.
     """
 
     def __init__(

@@ -59,8 +59,9 @@ class SkippedBatches(keras.callbacks.Callback):
         for layer, count in skipped.items():
             if count and layer not in self._warned:
                 self._warned.add(layer)
+                batches = "1 batch" if count == 1 else f"{count} batches"
                 warnings.warn(
-                    f"{layer.name} skipped {count} batches: it needs "
+                    f"{layer.name} skipped {batches}: it needs "
                     f"{layer.expects}, and an update that does not overflow",
                     stacklevel=2,
                 )

@@ -17,6 +17,15 @@ class KernelLayer(LocalLearningLayer):
     The product is computed in the compute dtype of the layer's policy,
     everything else in `state_dtype`.
 
+    Formula:
+
+    ```
+    outputs[b, j] = activation(sum_i x[b, i] W[i, j])
+    ```
+
+    `x` is a batch of inputs `(batch, inputs)` and `W` the kernel
+    `(inputs, units)`, both dimensionless.
+
     Example:
 
     Oja's rule with a constraint, using the product of the base class:
@@ -51,8 +60,24 @@ class KernelLayer(LocalLearningLayer):
             after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
+    Call arguments:
+        inputs: Tensor of rank >= 2, `(..., inputs)`. All axes but the last are
+            samples. Integers are cast to floats.
+        training: Whether the layer learns from `inputs`.
+
+    Input shape:
+        `(batch, ..., inputs)`
+
+    Output shape:
+        `(batch, ..., units)`
+
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, if inputs have rank 1, or
+            if their last dimension is unknown.
+
+    Reference:
+        Oja, "Simplified neuron model as a principal component analyzer",
+        Journal of Mathematical Biology 15:267, 1982, for the example.
     """
 
     state_names: tuple[str, ...] = ("kernel",)

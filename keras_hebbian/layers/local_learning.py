@@ -107,6 +107,10 @@ class LocalLearningLayer(keras.layers.Layer):
     Raises:
         ValueError: If an argument is out of range, if inputs have rank 1, or
             if their last dimension is unknown.
+
+    Reference:
+        Oja, "Simplified neuron model as a principal component analyzer",
+        Journal of Mathematical Biology 15:267, 1982, for the example.
     """
 
     state_names: tuple[str, ...] = ()
@@ -355,12 +359,20 @@ class LocalLearningLayer(keras.layers.Layer):
                 response = self.respond(self._samples(inputs), state)
             self._learn(inputs, response, state)
 
+    def _check_built(self) -> None:
+        if not self.built:
+            raise ValueError(
+                f"Expected {self.name} to be built, for example by a first "
+                "call. Received: a layer without weights"
+            )
+
     def _check_inputs(self, shape: tuple[int, ...]) -> None:
-        expected = self.input_spec and self.input_spec.axes[-1]
+        self._check_built()
+        expected = self.input_spec.axes[-1]
         if tuple(shape[-1:]) != (expected,):
             raise ValueError(
-                f"Expected {self.name} to be built, and inputs with the last "
-                f"dimension {expected}. Received: shape={tuple(shape)}"
+                f"Expected inputs of {self.name} with the last dimension "
+                f"{expected}. Received: shape={tuple(shape)}"
             )
 
     def competition(self, inputs: Tensor) -> Tensor:

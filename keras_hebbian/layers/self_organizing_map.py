@@ -268,12 +268,20 @@ class SelfOrganizingMap(KernelLayer):
         return self._mean_over(inputs, "topographic_error")
 
     def distance_map(self) -> np.ndarray:
-        """The U-matrix: the mean distance between the weights of each unit and
-        those of its neighbours.
+        """The U-matrix: the mean Euclidean distance between the weights of each
+        unit and those of its neighbours.
 
         Returns:
             Array of the shape of the grid.
+
+        Raises:
+            ValueError: If the layer is not built.
+
+        Reference:
+            Ultsch and Siemon, "Kohonen's self organizing feature maps for
+            exploratory data analysis", INNC 1990.
         """
+        self._check_built()
         kernel = ops.convert_to_numpy(self.kernel)
         return self.grid.distance_map(kernel).reshape(self.shape)
 

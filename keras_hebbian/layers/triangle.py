@@ -50,7 +50,7 @@ class Triangle(keras.layers.Layer):
         Same shape as the inputs.
 
     Raises:
-        ValueError: If `power` is out of range.
+        ValueError: If `power` is out of range, or if inputs are a scalar.
 
     Reference:
         Coates, Lee and Ng, "An analysis of single-layer networks in

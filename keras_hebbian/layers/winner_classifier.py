@@ -140,8 +140,9 @@ class WinnerClassifier(keras.layers.Layer):
 
         Raises:
             ValueError: If labels are not class indices in [0, `num_classes`),
-                if activations and labels differ in length, if activations are
-                not finite, or if there is no sample. Votes are then unchanged.
+                are missing or not one per sample, if activations are not
+                finite or not those of the units that the layer was built for,
+                or if there is no sample. Votes are then unchanged.
         """
         votes, width = None, None
         for batch, batch_labels in _batches(activations, labels):
@@ -205,7 +206,16 @@ class WinnerClassifier(keras.layers.Layer):
     @property
     def unit_classes(self) -> np.ndarray:
         """The class that each unit wins most often, `(units,)`; -1 for a unit
-        that never won. Of equally frequent classes, the first."""
+        that never won. Of equally frequent classes, the first.
+
+        Raises:
+            ValueError: Before `adapt`, if the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"Expected `adapt` to be called before {self.name} is used. "
+                "Received: a layer without votes"
+            )
         votes = ops.convert_to_numpy(self.votes)
         return np.where(votes.any(axis=-1), votes.argmax(axis=-1), -1)
 

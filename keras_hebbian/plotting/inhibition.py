@@ -42,8 +42,8 @@ def plot_inhibition(
         A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
-        ValueError: If the matrix is not square, or if there is not one class
-            per unit.
+        ValueError: If the matrix is not square, not finite or has fewer than 2
+            units, or if there is not one class per unit.
     """
     inhibition = np.asarray(inhibition, dtype="float64")
     units = len(inhibition)

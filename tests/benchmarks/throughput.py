@@ -19,7 +19,7 @@ ratios within a turn, with their quartiles. Memory is the growth in peak memory
 during the first `fit` (including compilation) over the peak after creating the
 data and the model.
 
-Times mean something on a quiet machine only: before each case the script
+Timings are meaningful only on an idle machine: before each case the script
 measures for a second how busy all cores are, and warns above 5 %.
 """
 

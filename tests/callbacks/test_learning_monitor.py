@@ -348,6 +348,7 @@ def test_several_steps_per_execution():
         {"data": IMAGES[:1]},
         {"data": (IMAGES, np.zeros(3, int))},
         {"data": IMAGES, "probe": True},
+        {"data": np.where(IMAGES[0, 0] < IMAGES, np.nan, IMAGES)},
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments):

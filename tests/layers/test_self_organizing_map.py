@@ -259,6 +259,8 @@ def test_errors_of_what_does_not_fit_are_refused(digits, values):
         layer.quantization_error(values)
     with pytest.raises(ValueError, match="to be built"):
         kh.SelfOrganizingMap(4).topographic_error(digits)
+    with pytest.raises(ValueError, match="to be built"):
+        kh.SelfOrganizingMap(4).distance_map()
 
 
 @pytest.mark.parametrize("update", ["batch", "sequential"])

@@ -185,6 +185,8 @@ def test_a_call_without_votes_is_refused_or_undefined():
     model = keras.Sequential([keras.Input((3,)), kh.WinnerClassifier(3)])
     with pytest.raises(ValueError, match="Expected `adapt`"):
         model(ACTIVATIONS)
+    with pytest.raises(ValueError, match="Expected `adapt`"):
+        _ = kh.WinnerClassifier(3).unit_classes
     if keras.backend.backend() == "torch":  # whose steps are not compiled
         with pytest.raises(ValueError, match="Expected `adapt`"):
             model.predict(ACTIVATIONS, verbose=0)
