@@ -3,8 +3,8 @@
     python examples/docs_pictures.py                    # all, in two minutes
     python examples/docs_pictures.py --only delta       # one of them
 
-25 units learn the 8 x 8 digits of scikit-learn. Most pictures change
-one argument and leave the others at their defaults. Above each panel is the value;
+25 units learn the 8 x 8 digits of scikit-learn. Most pictures change one
+argument and leave the others at their defaults. Above each panel is the value;
 below it are the units that never win and the norms, the activity, or the
 quantization and topographic errors of a map.
 """

@@ -22,6 +22,13 @@ STEPS_PER_EXECUTION = {"tensorflow": 40, "jax": 20, "torch": 1}
 TUNED_FROM = 200  # batches of a fit; for fewer, compiling takes too long
 ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
 
+# On a CPU, XLA does not compile all random operations and interpolations.
+_COMPILED = ("nearest", "bilinear")
+_UNSAFE = (
+    keras.layers.Lambda,
+    keras.layers.Resizing,
+    keras.layers.Resizing.__base__,  # of layers that augment images
+)
 _KNOWN_CALLS = ("keras", "keras_hebbian")
 _BATCH_SIZE = 32  # of `fit` in Keras
 _BATCH_HOOKS = (
@@ -131,7 +138,8 @@ def _is_faster_compiled(layer: keras.Layer) -> bool:
     """Whether XLA can compile a layer on a CPU, and saves time."""
     # Code of users, and some operations on images, may not compile.
     known = type(layer).call.__module__.split(".")[0] in _KNOWN_CALLS
-    unsafe = isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)
+    unsafe = isinstance(layer, _UNSAFE)
+    unsafe |= getattr(layer, "interpolation", "nearest") not in _COMPILED
     if unsafe or not known or not layer.supports_jit:
         return False
     # The layers of a nested model are looked at one by one.

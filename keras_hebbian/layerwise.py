@@ -112,10 +112,11 @@ def fit_layerwise(
     for count, (start, stop) in zip(counts, stages, strict=True):
         below = model.layers[done:start]
         if is_array and below:
-            features = keras.Sequential([_input(below), *below])
+            features = keras.Sequential([_input_of(model, done), *below])
             x = features.predict(x, batch_size, verbose=0)
-            below, done = [], start
-        stage = _stage(model, below, model.layers[start:stop])
+            done = start
+        stage = _stage(model, done, start, stop)
+        stage._is_stage = len(stages) > 1
         used = callbacks
         if callable(callbacks):
             used = callbacks(model.layers[stop - 1], x)
@@ -191,22 +192,32 @@ def _each(epochs: int | Iterable[int], count: int) -> list[int]:
     return [check_integer("epochs", each, minimum=1) for each in given]
 
 
-def _input(layers: list[keras.Layer]) -> Any:
-    """The input of a model made of some layers of a built model."""
-    expected = layers[0].input
+def _input_of(model: keras.Sequential, place: int) -> Any:
+    """The input of a model made of the layers from a place on."""
+    expected = model.inputs[0]
+    if place:  # a layer of other models has more inputs than this one
+        below = [keras.Input(batch_shape=expected.shape, dtype=expected.dtype)]
+        expected = keras.Sequential([*below, *model.layers[:place]]).outputs[0]
     return keras.Input(batch_shape=expected.shape, dtype=expected.dtype)
 
 
 def _stage(
-    model: keras.Sequential, below: list[keras.Layer], layers: list[keras.Layer]
+    model: keras.Sequential, done: int, start: int, stop: int
 ) -> HebbianSequential:
-    """A model in which some layers learn from the outputs of those below.
+    """A model in which layers learn from the outputs of those below.
 
     Callbacks and logs do not see the layers below, as with an array.
+
+    Args:
+        model: The model.
+        done: From which of its layers on the stage needs them.
+        start: The first layer that learns.
+        stop: The first layer that is not part of the stage.
     """
     frozen = []
-    if below:
-        features = keras.Sequential([_input(below), *below])
+    if done < start:
+        below = model.layers[done:start]
+        features = keras.Sequential([_input_of(model, done), *below])
         identity = keras.layers.Identity(autocast=False)
 
         def outputs(inputs: Any, training: bool | None = None) -> Any:
@@ -215,7 +226,8 @@ def _stage(
             return identity(values, training=training)
 
         frozen = [keras.layers.Lambda(outputs, autocast=False)]
-    stage = HebbianSequential([_input(below or layers), *frozen, *layers])
+    layers = model.layers[start:stop]
+    stage = HebbianSequential([_input_of(model, done), *frozen, *layers])
     given = OPEN - getattr(model, "_left_open", set())
     settings = {name: getattr(model, name) for name in given}
     stage.compile(run_eagerly=model.run_eagerly, **settings)

@@ -67,6 +67,7 @@ class _LocalTraining(_Mixin):
     _left_open = OPEN
     _rows: int | None = None  # of a batch, if the step takes those of an array
     _fitting = False
+    _is_stage = False  # one of several in `fit_layerwise`
 
     @_as_in(keras.Model.compile)
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -170,6 +171,9 @@ class _LocalTraining(_Mixin):
 
     def _notice_frozen_layers(self) -> None:
         """Recompiles the step, which fixes whether each layer learns."""
+        if not self.trainable:  # given to the constructor, before its layers
+            for layer in self.layers:
+                layer.trainable = False
         learning = [layer.trainable for layer in local_layers(self)]
         if self.train_function and learning != self._learning:
             forget_traces()
@@ -229,8 +233,8 @@ class _LocalTraining(_Mixin):
         ]
         if self._is_frozen():
             warnings.warn(
-                "Nothing learns in this `fit`, because all local layers have "
-                "`trainable=False`: "
+                "Nothing learns in this `fit`, because the model or all of its "
+                "local layers have `trainable=False`: "
                 f"{', '.join(layer.name for layer in local_layers(self))}",
                 stacklevel=4,
             )
@@ -248,7 +252,7 @@ class _LocalTraining(_Mixin):
         frozen = {id(x) for layer in local for x in layer.variables}
         return (
             bool(local and self.built)
-            and not any(layer.trainable for layer in local)
+            and not (self.trainable and any(x.trainable for x in local))
             and all(id(x) in frozen for x in self.non_trainable_variables)
         )
 
@@ -299,6 +303,7 @@ class _LocalTraining(_Mixin):
         last = self.layers[-1]
         alone = (
             type(self).call is keras.Sequential.call
+            and not any(last in local_layers(x) for x in self.layers[:-1])
             and getattr(type(last), "call", None) is LocalLearningLayer.call
             and not (self._forward_hooks or last._forward_hooks)
         )

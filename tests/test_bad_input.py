@@ -76,7 +76,7 @@ def test_a_bad_day_leaves_finite_weights(kind, day):
     given, data = BAD_DAYS[day]
     given = {"units": 6, **given}
     layer = LAYERS[kind](**given)
-    for batch in (data, data, data[:1], data, data):
+    for batch in (data, data[:0], data[:1], data, data):
         layer(batch, training=True)
     for weight in layer.get_weights():
         assert np.isfinite(weight).all()

@@ -252,3 +252,16 @@ def frozen():
 def test_bad_input(digits, make, source, given, message):
     with pytest.raises(ValueError, match=f"Expected .*{message}.* Received:"):
         fit(make(), source(digits[:40]), **given)
+
+
+@pytest.mark.parametrize("source", [as_arrays, as_py_dataset])
+def test_a_layer_of_another_model_gets_the_inputs_of_this_one(source):
+    shared = kh.Convolution(kh.SoftHebb(4), 3)
+    kh.HebbianSequential([keras.Input((8, 8, 1)), shared])
+    upper = kh.HebbianCompetitive(3)
+    between = [keras.layers.MaxPooling2D(2), keras.layers.Flatten()]
+    layers = [keras.Input((12, 12, 1)), shared, *between, upper]
+    images = np.random.default_rng(0).random((40, 12, 12, 1), "float32")
+    fit(kh.HebbianSequential(layers), source(images), epochs=1)
+    assert upper.kernel.shape == (100, 3)
+    assert int(upper.iterations) == 2

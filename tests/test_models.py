@@ -661,6 +661,35 @@ def test_a_fit_in_which_nothing_learns_says_so(digits):
     model.fit(digits[:40], verbose=0)
 
 
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_a_model_made_not_trainable_learns_nothing(digits, kind):
+    units = kh.HebbianCompetitive(4)
+    inputs = keras.Input((64,))
+    model = (
+        kh.HebbianSequential([inputs, units], trainable=False)
+        if kind == "sequential"
+        else kh.HebbianModel(inputs, units(inputs), trainable=False)
+    )
+    model.compile()
+    with pytest.warns(UserWarning, match="Nothing learns"):
+        model.fit(digits[:40], verbose=0)
+    model.train_on_batch(digits[:40])
+    assert int(units.iterations) == 0
+    model.trainable = True
+    model.fit(digits[:40], verbose=0)
+    assert int(units.iterations) == 2
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_layer_that_is_used_twice_learns_twice(digits, nested):
+    units = kh.HebbianCompetitive(64, p=3)
+    first = keras.Sequential([units]) if nested else units
+    model = kh.HebbianSequential([keras.Input((64,)), first, units])
+    model.compile()
+    model.fit(digits[:40], verbose=0)
+    assert (int(units.iterations), int(units.skipped)) == (4, 0)
+
+
 @pytest.mark.parametrize("validation", ["data", "split"])
 def test_validation_without_metrics_measures_nothing_and_says_so(
     digits, validation
@@ -832,11 +861,14 @@ def test_steps_within_a_fit_leave_its_steps_alone(digits, within):
     assert int(model.layers[0].iterations) == 3 * (71 + 1)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # MixUp on JAX
 @pytest.mark.parametrize(
     "below",
     [
         lambda: keras.Sequential([keras.layers.RandomRotation(0.1)]),
         lambda: keras.layers.Resizing(3, 3, interpolation="bicubic"),
+        lambda: keras.layers.UpSampling2D(2, interpolation="bicubic"),
+        lambda: keras.layers.MixUp(),
     ],
 )
 def test_layers_that_xla_cannot_compile_do_not_fail_in_long_fits(below):

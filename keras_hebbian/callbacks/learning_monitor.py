@@ -151,6 +151,8 @@ class LearningMonitor(keras.callbacks.Callback):
                     f"samples. Received: labels.shape={self.labels.shape}"
                 )
             self.labels = check_class_indices(self.labels)
+            # Only which samples share a class matters, and indices have gaps.
+            self.labels = np.unique(self.labels, return_inverse=True)[1]
         if probe and self.labels is None:
             raise ValueError(
                 "Expected `data=(inputs, labels)` for a probe. Received: "

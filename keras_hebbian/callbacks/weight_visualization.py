@@ -236,8 +236,9 @@ class WeightVisualization(keras.callbacks.Callback):
     def _draw(self) -> None:
         """Draws the layers that have learned since the last image."""
         layers = self._layers()
+        several = len(layers) > 1 or getattr(self.model, "_is_stage", False)
         for name, layer in layers.items():
-            file = name if len(layers) > 1 else "weights"
+            file = name if several else "weights"
             batches = int(keras.ops.convert_to_numpy(layer.iterations))
             if self._drawn.get(file) == batches:
                 continue

@@ -219,11 +219,20 @@ class WinnerClassifier(keras.layers.Layer):
         votes = ops.convert_to_numpy(self.votes)
         return np.where(votes.any(axis=-1), votes.argmax(axis=-1), -1)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    @property
+    def trainable(self) -> bool:
+        """Whether the layer trains; it has nothing to train."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = value  # not that of `layer`, which others train
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         votes = self.votes.value  # in float32, because float16 would overflow
         total = ops.sum(votes, axis=-1)  # (units,)
         wins = ops.sum(total)
-        if visible(wins) == 0:
+        if not training and visible(wins) == 0:
             raise ValueError(
                 f"Expected `adapt` to be called before {self.name} is used. "
                 "Received: a call on a layer without votes"

@@ -180,10 +180,10 @@ def one_by_one(
         )
         return (*state, total + activity)
 
+    none = ops.zeros_like(state.threshold)
+    if inputs.shape[0] == 0:  # of which JAX takes nothing, even in no step
+        return state, none
     *parts, total = ops.fori_loop(
-        0,
-        ops.shape(inputs)[0],
-        learn_sample,
-        (*state, ops.zeros_like(state.threshold)),
+        0, ops.shape(inputs)[0], learn_sample, (*state, none)
     )
     return State(*parts), total

@@ -206,6 +206,8 @@ def one_by_one(
         return kernel + rate * share * apart, total
 
     none = ops.zeros((), kernel.dtype)
+    if inputs.shape[0] == 0:  # of which JAX takes nothing, even in no step
+        return kernel, none
     return ops.fori_loop(0, ops.shape(inputs)[0], learn_sample, (kernel, none))
 
 

@@ -27,6 +27,21 @@ def fit(model, *callbacks, **arguments):
     model.fit(IMAGES, callbacks=list(callbacks), **arguments)  # 6 batches
 
 
+def test_layers_trained_one_after_another_have_their_own_files(tmp_path):
+    model = model_with(
+        kh.HebbianCompetitive(4, name="lower"),
+        kh.HebbianCompetitive(9, name="upper"),
+    )
+    drawn = kh.WeightVisualization(tmp_path, gif=True)
+    kh.fit_layerwise(model, IMAGES, 30, callbacks=[drawn], verbose=0)
+    assert names(tmp_path) == [
+        "lower.gif",
+        "lower_00000002.png",
+        "upper.gif",
+        "upper_00000002.png",
+    ]
+
+
 def names(directory):
     return sorted(path.name for path in pathlib.Path(directory).iterdir())
 

@@ -199,6 +199,27 @@ def test_a_call_without_votes_is_refused_or_undefined():
     )
 
 
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_units_below_a_classifier_learn_before_it_has_votes(eagerly):
+    units = kh.HebbianCompetitive(4)
+    model = kh.HebbianSequential(
+        [keras.Input((2,)), units, kh.WinnerClassifier(2)]
+    )
+    model.compile(run_eagerly=eagerly)
+    model.fit(SAMPLES, verbose=0)
+    assert int(units.iterations) == 1
+
+
+def test_freezing_a_classifier_leaves_the_units_free():
+    units = kh.HebbianCompetitive(2)
+    classifier = kh.WinnerClassifier(2, layer=units)
+    classifier.trainable = False
+    assert units.trainable
+    units.trainable = False
+    classifier.trainable = True
+    assert not units.trainable
+
+
 def test_a_clone_without_votes_does_not_answer():
     model = keras.Sequential([keras.Input((3,)), adapted(ACTIVATIONS, LABELS)])
     clone = keras.models.clone_model(model)
