@@ -279,6 +279,7 @@ def test_a_single_batch_after_a_fit():
     assert int(model.layers[0].iterations) == 304
 
 
+@pytest.mark.filterwarnings("ignore:Nothing learns")
 @pytest.mark.parametrize("last", [403, 8])
 def test_predictions_after_a_fit_are_those_before(last):
     """Its functions run the same number of steps as they were compiled for."""

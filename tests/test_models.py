@@ -320,6 +320,7 @@ def test_a_layer_that_skips_batches_is_named(digits):
     assert int(model.layers[1].skipped) == 5
 
 
+@pytest.mark.filterwarnings("ignore:Nothing learns")
 def test_early_stopping_sees_the_report(digits):
     model = sequential()
     model.compile()
@@ -581,6 +582,7 @@ def test_weights_of_samples_are_refused_without_a_loss(digits, given):
         model.fit(weighted.batch(20), shuffle=False, verbose=0)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing learns")
 def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     model = sequential()
     model.compile()

@@ -239,6 +239,7 @@ def test_formats(tmp_path, format):
         assert path.read_bytes().startswith(signature[format])
 
 
+@pytest.mark.filterwarnings("ignore:Nothing learns")
 def test_frozen_weights_are_drawn_once(tmp_path):
     model = model_with()
     fit(model, epochs=1)

@@ -348,6 +348,7 @@ def test_a_frozen_layer_does_not_learn(frozen, positions):
         np.testing.assert_array_equal(mine, its)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing learns")
 def test_wrapper_and_layer_learn_or_do_not_together():
     model = kh.HebbianSequential(
         [keras.Input((6, 6, 1)), kh.Convolution(kh.SoftHebb(4), 3)]

@@ -136,6 +136,7 @@ def test_outputs_are_those_of_a_dense_layer(digits):
         expected = ops.convert_to_numpy(dense(digits[:5]))
 
 
+@pytest.mark.filterwarnings("ignore:Nothing learns")
 def test_only_training_moves_weights(digits):
     layer = kh.HebbianCompetitive(12)
     model = kh.HebbianSequential([keras.Input((64,)), layer])
