@@ -37,6 +37,7 @@ _BATCH_HOOKS = (
     "on_train_batch_begin",
     "on_train_batch_end",
 )
+_COUNTED = ("steps_per_epoch", "validation_steps")
 _FOR_ROWS = {  # arguments of `fit` that do not need the array
     "x",
     "batch_size",
@@ -56,6 +57,8 @@ def steps_of_execution(
         model.loss is None
         and not model.run_eagerly
         and keras.distribution.distribution() is None
+        # Keras rounds such numbers up to whole executions.
+        and not any(given.get(name) for name in _COUNTED)
         and _batches_of(given) * given.get("epochs", 1) >= TUNED_FROM
         and not any(map(_needs_batches, callbacks))
     )
@@ -152,8 +155,6 @@ def _batches_of(given: dict[str, Any]) -> int:
     arrays = keras.tree.flatten(given.get("x"))
     if not arrays or not all(getattr(each, "shape", ()) for each in arrays):
         return 0
-    if given.get("steps_per_epoch"):
-        return given["steps_per_epoch"]
     size = given.get("batch_size") or _BATCH_SIZE
     return math.ceil(arrays[0].shape[0] / size)
 

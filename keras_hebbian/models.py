@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -66,6 +67,7 @@ class _LocalTraining(_Mixin):
     _learning: list[bool] | None = None  # which layers, in the compiled step
     _left_open = OPEN
     _rows: int | None = None  # of a batch, if the step takes those of an array
+    _kept: Any = None  # functions compiled for other executions
     _fitting = False
     _is_stage = False  # one of several in `fit_layerwise`
 
@@ -75,6 +77,7 @@ class _LocalTraining(_Mixin):
         given = inspect.signature(compile).bind(*args, **kwargs).arguments
         # Keras would keep those of an earlier call.
         self.loss = self._compile_loss = self._compile_metrics = None
+        self._kept = None
         compile(**given)
         self._left_open = {
             name for name in OPEN if given.get(name, "auto") == "auto"
@@ -149,7 +152,10 @@ class _LocalTraining(_Mixin):
 
     @contextlib.contextmanager
     def _execution_restored(self) -> Iterator[None]:
-        """Lets a callback train the model within a fit, which then goes on."""
+        """Ends what `fit` chose for its own steps.
+
+        A callback may train the model within a fit, which then goes on.
+        """
         within, names = self._fitting, []
         if within:
             names = ["steps_per_execution", "_rows", "_learning", *_FUNCTIONS]
@@ -161,13 +167,25 @@ class _LocalTraining(_Mixin):
             self._fitting = within
             for name, value in before.items():
                 setattr(self, name, value)
+            if not within and "steps_per_execution" in self._left_open:
+                self._set_execution(1, rows=None)
 
     def _set_execution(self, steps: int, rows: int | None) -> None:
-        """Sets how many steps run at once, and which rows they take."""
-        if (steps, rows) != (self.steps_per_execution, self._rows):
-            self.steps_per_execution, self._rows = steps, rows
-            for name in _FUNCTIONS:
-                setattr(self, name, None)
+        """Sets how many steps run at once, and which rows they take.
+
+        Functions that were compiled for this before are used again.
+        """
+        before = self.steps_per_execution, self._rows
+        if (steps, rows) == before:
+            return
+        if self._kept is None:  # TensorFlow would track a dict
+            self._kept = types.SimpleNamespace(functions={})
+        kept = self._kept.functions
+        kept[before] = [getattr(self, name) for name in _FUNCTIONS]
+        self.steps_per_execution, self._rows = steps, rows
+        functions = kept.get((steps, rows), [None] * len(_FUNCTIONS))
+        for name, function in zip(_FUNCTIONS, functions, strict=True):
+            setattr(self, name, function)
 
     def _notice_frozen_layers(self) -> None:
         """Recompiles the step, which fixes whether each layer learns."""
@@ -175,9 +193,11 @@ class _LocalTraining(_Mixin):
             for layer in self.layers:
                 layer.trainable = False
         learning = [layer.trainable for layer in local_layers(self)]
-        if self.train_function and learning != self._learning:
-            forget_traces()
-            self.make_train_function(force=True)
+        if learning != self._learning:
+            self._kept = None
+            if self.train_function:
+                forget_traces()
+                self.make_train_function(force=True)
         self._learning = learning
 
     def _check_fit(
@@ -433,8 +453,9 @@ class HebbianModel(_LocalTraining, keras.Model):
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
-    the epochs have 200 batches or more in all, and no callback acts on each
-    batch. Without `jit_compile` in `compile`, it then compiles them with XLA on
+    the epochs have 200 batches or more in all, no callback acts on each batch,
+    and neither `steps_per_epoch` nor `validation_steps` is given. Without
+    `jit_compile` in `compile`, it then compiles them with XLA on
     TensorFlow and a CPU if all layers are dense local layers, or layers of
     Keras without weights.
 
@@ -515,8 +536,9 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
-    the epochs have 200 batches or more in all, and no callback acts on each
-    batch. Without `jit_compile` in `compile`, it then compiles them with XLA on
+    the epochs have 200 batches or more in all, no callback acts on each batch,
+    and neither `steps_per_epoch` nor `validation_steps` is given. Without
+    `jit_compile` in `compile`, it then compiles them with XLA on
     TensorFlow and a CPU if all layers are dense local layers, or layers of
     Keras without weights.
 

@@ -32,6 +32,18 @@ def fitted(images=IMAGES, seed=1, **arguments):
     return model
 
 
+def steps_of(model, *callbacks, **arguments):
+    """How many steps `fit` runs at once."""
+    seen = []
+    see = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model.steps_per_execution)
+    )
+    arguments = {"x": IMAGES, "batch_size": 4, "epochs": 2, **arguments}
+    model.fit(**arguments, verbose=0, callbacks=[*callbacks, see])
+    (steps,) = set(seen)
+    return steps
+
+
 def kernel_of(model):
     return ops.convert_to_numpy(model.layers[0].kernel).copy()
 
@@ -43,6 +55,21 @@ class Counter(keras.callbacks.Callback):
         super().__init__()
         self.batches = []
         setattr(self, hook, lambda batch, logs=None: self.batches.append(batch))
+
+
+class Function(keras.callbacks.Callback):
+    """Collects the compiled steps of `fit`."""
+
+    def __init__(self, functions):
+        super().__init__()
+        self.functions = functions
+
+    def on_train_end(self, logs=None):
+        self.functions.append(self.model.train_function)
+
+
+def mean_output(labels, outputs):
+    return ops.mean(outputs, axis=-1)
 
 
 class Cut(keras.utils.PyDataset):
@@ -72,8 +99,8 @@ def test_arrays_teach_what_their_batches_do_to_the_bit(dtype):
 def test_several_steps_in_a_go_teach_what_single_ones_do():
     one = model_with(steps_per_execution=1)
     one.fit(Cut(), epochs=2, shuffle=False, verbose=0)
-    several = fitted(shuffle=False)
-    assert several.steps_per_execution == SEVERAL
+    several = model_with()
+    assert steps_of(several, shuffle=False) == SEVERAL
     assert int(several.layers[0].iterations) == 202
     np.testing.assert_allclose(kernel_of(several), kernel_of(one), rtol=1e-6)
 
@@ -136,12 +163,12 @@ def test_callbacks_of_epochs_change_nothing(tmp_path):
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
         kh.LinearRateDecay(),
     ]
-    assert fitted(callbacks=callbacks).steps_per_execution == SEVERAL
+    assert steps_of(model_with(), *callbacks) == SEVERAL
     assert len(list(tmp_path.iterdir())) == 2
     checkpoint = keras.callbacks.ModelCheckpoint(
         path, save_weights_only=True, save_freq=7
     )
-    assert fitted(callbacks=[checkpoint]).steps_per_execution == 1
+    assert steps_of(model_with(), checkpoint) == 1
 
 
 def test_callbacks_in_a_list_of_keras_are_called():
@@ -164,14 +191,68 @@ def test_callbacks_in_a_list_of_keras_are_called():
     [
         (400, {}, True),
         (396, {}, False),
-        (403, {"steps_per_epoch": 50}, False),
+        (403, {"steps_per_epoch": 50, "epochs": 2}, False),
+        (403, {"steps_per_epoch": 10, "epochs": 10}, False),
     ],
 )
 def test_executions_have_several_steps_from_200_batches_on(
     samples, given, several
 ):
-    steps = fitted(IMAGES[:samples], **given).steps_per_execution
+    model = model_with()
+    steps = steps_of(model, x=IMAGES[:samples], **given)
     assert steps == (SEVERAL if several else 1)
+    batches = given.get("steps_per_epoch", -(-samples // 4))
+    epochs = given.get("epochs", 2)
+    assert int(model.layers[0].iterations) == batches * epochs
+
+
+def test_a_fit_learns_from_the_steps_that_were_asked_for():
+    """Also where they are many, and no multiple of an execution."""
+    model = model_with()
+    model.fit(IMAGES, batch_size=1, steps_per_epoch=7, epochs=30, verbose=0)
+    assert int(model.layers[0].iterations) == 210
+
+
+def test_predictions_after_a_long_fit_are_of_the_steps_that_were_asked_for():
+    model = model_with(metrics=[keras.metrics.MeanMetricWrapper(mean_output)])
+    labels = np.zeros((403, 4), "float32")
+    counter = Counter("on_test_batch_end")
+    model.fit(
+        IMAGES,
+        labels,
+        batch_size=4,
+        epochs=2,
+        validation_data=(IMAGES, labels),
+        validation_batch_size=4,
+        validation_steps=3,
+        callbacks=[counter],
+        verbose=0,
+    )
+    assert counter.batches == 2 * [0, 1, 2]
+    predicted = model.predict(IMAGES, batch_size=4, steps=3, verbose=0)
+    assert predicted.shape == (12, 4)
+    counter = Counter("on_test_batch_end")
+    model.evaluate(
+        IMAGES, labels, batch_size=4, steps=3, callbacks=[counter], verbose=0
+    )
+    assert counter.batches == [0, 1, 2]
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
+def test_fits_one_after_another_are_compiled_once():
+    model = model_with()
+    functions = []
+    for _ in range(3):
+        model.fit(
+            IMAGES,
+            batch_size=4,
+            epochs=2,
+            callbacks=[Function(functions)],
+            verbose=0,
+        )
+        model.predict(IMAGES[:4], verbose=0)
+        functions.append(model.predict_function)
+    assert len({id(each) for each in functions}) == 2
 
 
 @pytest.mark.parametrize("steps", [1, 7])
@@ -194,8 +275,7 @@ def test_what_is_left_open_stays_so_in_a_file(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.compiled
     assert loaded.steps_per_execution == 1
-    loaded.fit(IMAGES, batch_size=4, epochs=2, verbose=0)
-    assert loaded.steps_per_execution == SEVERAL
+    assert steps_of(loaded) == SEVERAL
 
 
 @pytest.mark.parametrize(
@@ -211,8 +291,8 @@ def test_what_is_left_open_stays_so_in_a_file(tmp_path):
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable")
 def test_otherwise_it_stays_with_single_steps(compiled, given):
     model = model_with(**compiled)
-    model.fit(**given, batch_size=4, shuffle=False, verbose=0)
-    assert model.steps_per_execution == 1
+    given = {"epochs": 1, "shuffle": False, **given}
+    assert steps_of(model, **given) == 1
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="compiles always or never")
