@@ -201,7 +201,12 @@ def main(
         "figure": draw and draw.__doc__,
     }
     if args.resume and output is not None and output.exists():
-        results = json.loads(output.read_text())
+        known = json.loads(output.read_text())
+        measured = known.get("backend"), known.get("command")
+        expected = backend, _command(script, args, known.get("seeds", []))
+        if measured != expected:
+            parser.error(f"--resume: {output} was measured by {measured}")
+        results = known
     for seed in seeds:
         if seed in results["seeds"]:
             continue

@@ -71,10 +71,11 @@ def check_class_indices(
     if labels.dtype.kind in "biuf":
         with np.errstate(invalid="ignore"):  # NaN differs from any integer
             classes = labels.astype("int64")
-        above = num_classes is not None and classes >= num_classes
+        largest = LARGEST["integer"] if num_classes is None else num_classes - 1
+        above = classes > largest
         wrong = labels[(classes != labels) | (classes < 0) | above]
     if wrong.size:
-        allowed = ", integers >= 0"
+        allowed = ", integers >= 0 within int32"
         if num_classes is not None:
             allowed = f" between 0 and {num_classes - 1}"
         raise ValueError(

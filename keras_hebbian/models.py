@@ -219,11 +219,8 @@ class _LocalTraining(_Mixin):
                 "Received: loss=None"
             )
         arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
-        if self._compile_metrics is not None and arrays and y is None:
-            raise ValueError(
-                "Expected labels `y` for the metrics of `compile`. "
-                "Received: y=None"
-            )
+        if arrays:
+            self._check_labels(y)
         unused = []
         if not self._is_measured():
             if y is not None:
@@ -264,6 +261,13 @@ class _LocalTraining(_Mixin):
                 f"effect: {'; '.join(unused)}. Leave them out, or use "
                 "`compile(loss=...)`",
                 stacklevel=4,
+            )
+
+    def _check_labels(self, y: Any) -> None:
+        if self._compile_metrics is not None and y is None:
+            raise ValueError(
+                "Expected labels `y` for the metrics of `compile`. "
+                "Received: y=None"
             )
 
     def _is_frozen(self) -> bool:
@@ -338,6 +342,7 @@ class _LocalTraining(_Mixin):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if training and sample_weight is not None:
             self._check_fit(sample_weight=sample_weight)
+        self._check_labels(y)
         measured = self._is_measured()
         with unread(None if measured else self._last_layer()):
             outputs = self(x, training=training)

@@ -240,6 +240,9 @@ def test_an_experiment_keeps_the_seeds_that_it_has(
         for column, values in row.items():
             assert values[:1] == first["rows"][name][column]
             assert len(values) == 2
+    with pytest.raises(SystemExit):  # other images to test on
+        results("--seeds=5", "--resume")
+    assert json.loads(file.read_text()) == both
 
 
 @pytest.mark.parametrize("name", ["results.md", "benchmarks.md"])

@@ -451,3 +451,30 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     with pytest.raises(FileExistsError, match="Expected `path` to be free"):
         kh.export_learner(small(), tmp_path)
     assert contents(tmp_path) == {"notes": b"kept"}
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="no LiteRT")
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float16"])
+def test_litert_takes_pixels_as_a_camera_gives_them(tmp_path, dtype):
+    pytest.importorskip("ai_edge_litert")
+    from learner_runtime import LiteRT
+
+    pixels = [
+        keras.Input((UNITS,), dtype=dtype),
+        keras.layers.Rescaling(1 / 99),
+    ]
+    model = kh.HebbianSequential([*pixels, kh.HebbianCompetitive(4)])
+    model.compile()
+    path = tmp_path / "learner.tflite"
+    kh.export_learner(model, path, BATCH, format="litert")
+    images = np.random.default_rng(0).integers(0, 99, (BATCH, UNITS))
+    images = images.astype(dtype)
+    learner = LiteRT(path)
+    learner("reset")
+    learner("learn", inputs=images)
+    model.train_on_batch(images)
+    np.testing.assert_allclose(
+        learner("infer", inputs=images)["outputs"],
+        model.predict(images, verbose=0),
+        rtol=1e-4,
+    )

@@ -663,6 +663,27 @@ def test_a_fit_in_which_nothing_learns_says_so(digits):
     model.fit(digits[:40], verbose=0)
 
 
+@pytest.mark.parametrize("where", ["fit", "validation", "evaluate"])
+def test_metrics_without_labels_are_refused_wherever_data_come_from(
+    digits, digit_labels, where
+):
+    if keras.backend.backend() != "tensorflow" and where != "validation":
+        pytest.skip("Keras's own error, when it builds the metrics")
+    model = sequential()
+    model.compile(metrics=[keras.metrics.SparseCategoricalAccuracy()])
+    batches = as_py_dataset(digits[:40])["x"]
+    labelled = digits[:40], digit_labels[:40]
+    run = {
+        "fit": lambda: model.fit(batches, verbose=0),
+        "validation": lambda: model.fit(
+            *labelled, validation_data=batches, verbose=0
+        ),
+        "evaluate": lambda: model.evaluate(digits[:40], verbose=0),
+    }[where]
+    with pytest.raises(ValueError, match="Expected labels `y` for the metrics"):
+        run()
+
+
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 def test_a_model_made_not_trainable_learns_nothing(digits, kind):
     units = kh.HebbianCompetitive(4)

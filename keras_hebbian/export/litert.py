@@ -23,10 +23,14 @@ class LiteRTLearner(Learner):
 
         # The runtime lets callers resize any argument. A sum of tensors of
         # different shapes is an error, and converters cannot tell that this
-        # one is 0.
+        # one is 0. The runtime adds no narrower numbers.
+        wide = spec.dtype
+        if wide.size < 4:
+            wide = tf.int32 if wide.is_integer else tf.float32
         count = next(iter(self.counters.values()))
-        zero = tf.cast(tf.minimum(count, 0), spec.dtype)
-        return tf.add_n([value, tf.fill(spec.shape, zero)])
+        zero = tf.cast(tf.minimum(count, 0), wide)
+        total = tf.add_n([tf.cast(value, wide), tf.fill(spec.shape, zero)])
+        return tf.cast(total, spec.dtype)
 
     def write(self, path: pathlib.Path) -> None:
         import tensorflow as tf

@@ -198,6 +198,7 @@ def test_labels_of_every_type_are_class_indices(dtype):
         np.full(60, np.nan),
         np.full(60, np.inf),
         np.arange(60) - 1,
+        np.arange(60) + 2**40,
         np.full(60, "3"),
         np.full(60, None),
         np.full(60, 1j),
