@@ -186,6 +186,8 @@ def main(
     output = (
         None if args.validation and not args.output else file_of(args, name)
     )
+    if output is not None and output.suffix != ".json":
+        parser.error(f"--output: expected a .json file. Received: {output}")
     results = {
         "test_images": len(test[0]),
         "date": datetime.date.today().isoformat(),

@@ -164,7 +164,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise Refused(400, "Expected a Content-Length")
-        if int(length) > LARGEST:
+        if len(length) > len(str(LARGEST)) or int(length) > LARGEST:
             raise Refused(413, f"Expected at most {LARGEST} bytes")
         try:
             given = json.loads(self.rfile.read(int(length)))["inputs"]

@@ -48,8 +48,9 @@ def load_data(source: str | os.PathLike[str]) -> tuple[Split, Split]:
     Raises:
         ValueError: If the source is unknown, if the file cannot be read or
             lacks the expected arrays, if there is not one label per image, if
-            labels are no class indices, or if images are neither of dtype uint8
-            nor within [0, 1].
+            training and test images have different shapes, if labels are no
+            class indices, or if images are neither of dtype uint8 nor within
+            [0, 1].
         FileNotFoundError: If the file does not exist.
         ImportError: If `"digits"` is requested without scikit-learn.
     """
@@ -60,10 +61,15 @@ def load_data(source: str | os.PathLike[str]) -> tuple[Split, Split]:
         arrays = dict(zip(_KEYS, (*train, *test), strict=True))
     else:
         arrays = _load_file(pathlib.Path(source))
-    return (
-        _checked(source, arrays["x_train"], arrays["y_train"]),
-        _checked(source, arrays["x_test"], arrays["y_test"]),
-    )
+    train = _checked(source, arrays["x_train"], arrays["y_train"])
+    test = _checked(source, arrays["x_test"], arrays["y_test"])
+    shapes = train[0].shape[1:], test[0].shape[1:]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            "Expected training and test images of one shape. Received: "
+            f"{shapes[0]} and {shapes[1]} in {source}"
+        )
+    return train, test
 
 
 def _load_digits() -> dict[str, np.ndarray]:
@@ -135,7 +141,7 @@ def _load_mat(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _checked(source: Any, images: np.ndarray, labels: np.ndarray) -> Split:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if images.ndim < 2 or labels.shape != images.shape[:1] or not len(images):
+    if images.ndim < 2 or labels.shape != images.shape[:1] or not images.size:
         raise ValueError(
             "Expected at least one image, and one label per image. Received: "
             f"images.shape={images.shape}, labels.shape={labels.shape} in "

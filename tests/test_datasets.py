@@ -93,6 +93,9 @@ def test_names_of_keras_datasets(monkeypatch, name):
         ({"x_train": TRAIN / -255.0}, r"values in \[0, 1\]"),
         ({"x_test": TEST * np.nan}, r"values in \[0, 1\]"),
         ({"x_test": TEST[:0], "y_test": LABELS[:0]}, "at least one image"),
+        ({"x_test": TEST[:, :0]}, "at least one image"),
+        ({"y_train": LABELS + np.int64(2**40)}, "to be class indices"),
+        ({"x_test": TEST[:, 1:]}, "images of one shape"),
     ],
 )
 def test_unfit_arrays_are_refused(tmp_path, changed, message):
