@@ -67,7 +67,7 @@ class _LocalTraining(_Mixin):
     _learning: list[bool] | None = None  # which layers, in the compiled step
     _left_open = OPEN
     _rows: int | None = None  # of a batch, if the step takes those of an array
-    _kept: Any = None  # functions compiled for other executions
+    _kept: Any = None  # functions compiled for the execution before this one
     _fitting = False
     _is_stage = False  # one of several in `fit_layerwise`
 
@@ -173,17 +173,20 @@ class _LocalTraining(_Mixin):
     def _set_execution(self, steps: int, rows: int | None) -> None:
         """Sets how many steps run at once, and which rows they take.
 
-        Functions that were compiled for this before are used again.
+        Functions that were compiled for the execution before this one are kept,
+        because fits and single steps take turns.
         """
         before = self.steps_per_execution, self._rows
         if (steps, rows) == before:
             return
-        if self._kept is None:  # TensorFlow would track a dict
-            self._kept = types.SimpleNamespace(functions={})
-        kept = self._kept.functions
-        kept[before] = [getattr(self, name) for name in _FUNCTIONS]
+        kept = self._kept
+        self._kept = types.SimpleNamespace(  # TensorFlow would track a dict
+            execution=before,
+            functions=[getattr(self, name) for name in _FUNCTIONS],
+        )
+        known = kept is not None and kept.execution == (steps, rows)
+        functions = kept.functions if known else [None] * len(_FUNCTIONS)
         self.steps_per_execution, self._rows = steps, rows
-        functions = kept.get((steps, rows), [None] * len(_FUNCTIONS))
         for name, function in zip(_FUNCTIONS, functions, strict=True):
             setattr(self, name, function)
 
