@@ -3,9 +3,7 @@
 import contextlib
 import functools
 import inspect
-import itertools
 import types
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -14,6 +12,12 @@ import numpy as np
 
 from keras_hebbian._arguments import check_integer
 from keras_hebbian._backend import forget_traces
+from keras_hebbian._checks import (
+    Functional,
+    check_fit,
+    check_labels,
+    check_values,
+)
 from keras_hebbian._execution import (
     execution_of,
     rows_of,
@@ -23,30 +27,16 @@ from keras_hebbian._execution import (
 from keras_hebbian._programs import Rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.callbacks.linear_rate_decay import LinearRateDecay
-from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer, unread
-
-
-def _functional_class() -> type:
-    """The class of `keras.Model(inputs, outputs)`, private in Keras."""
-    inputs = keras.Input((1,), name="inputs")
-    outputs = keras.layers.Identity(name="outputs")(inputs)
-    return type(keras.Model(inputs, outputs, name="functional"))
-
 
 # Arguments of `compile` that are left to `fit` if they are not given.
 OPEN = {"steps_per_execution", "jit_compile"}
 # Compiled steps, which Keras keeps from one call to the next.
 _FUNCTIONS = ("train_function", "test_function", "predict_function")
 
-_Functional: Any = _functional_class()
 _Mixin: Any = object  # of Keras's models, whose attributes it uses
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def _only_reshapes(layer: keras.Layer) -> bool:
-    return type(layer) in (keras.layers.Flatten, keras.layers.Reshape)
 
 
 def _as_in(method: Any) -> Callable[[_Method], _Method]:
@@ -110,9 +100,9 @@ class _LocalTraining(_Mixin):
             size = given["batch_size"]
             given["batch_size"] = check_integer("batch_size", size, 1)
         if self.compiled and self.loss is None:
-            self._check_fit(**given)
+            check_fit(self, **given)
         if isinstance(given.get("x"), np.ndarray | np.generic):
-            self._check_values(given["x"])
+            check_values(self, given["x"])
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
@@ -203,123 +193,6 @@ class _LocalTraining(_Mixin):
                 self.make_train_function(force=True)
         self._learning = learning
 
-    def _check_fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        callbacks: Any = None,
-        class_weight: Any = None,
-        sample_weight: Any = None,
-        validation_data: Any = None,
-        validation_split: float | None = None,
-        **others: Any,
-    ) -> None:
-        """Rejects or warns about arguments with no effect without a loss."""
-        if class_weight is not None or sample_weight is not None:
-            raise ValueError(
-                "Expected `compile(loss=...)` for `class_weight` or "
-                "`sample_weight`: local layers weight all samples equally. "
-                "Received: loss=None"
-            )
-        arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
-        if arrays:
-            self._check_labels(y)
-        unused = []
-        if not self._is_measured():
-            if y is not None:
-                unused.append("the labels `y`")
-            validated = validation_data is not None or validation_split
-            if validated and type(self).test_step is _LocalTraining.test_step:
-                unused.append(
-                    "the validation data (see `compile(metrics=...)`)"
-                )
-        trained = [x.path for x in self.trainable_weights]
-        if trained:
-            unused.append(f"the trainable weights {', '.join(trained)}")
-        # Keras wraps its default optimizer if it scales the loss.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if optimizer is not None:
-            default = keras.optimizers.RMSprop(name=optimizer.name)
-            if optimizer.get_config() != default.get_config():
-                unused.append(f"the optimizer {type(optimizer).__name__}")
-        of_optimizers = (
-            keras.callbacks.LearningRateScheduler,
-            keras.callbacks.ReduceLROnPlateau,
-        )
-        unused += [
-            f"the callback {type(each).__name__} (see `LinearRateDecay`)"
-            for each in keras.tree.flatten(callbacks)
-            if isinstance(each, of_optimizers)
-        ]
-        if self._is_frozen():
-            warnings.warn(
-                "Nothing learns in this `fit`, because the model or all of its "
-                "local layers have `trainable=False`: "
-                f"{', '.join(layer.name for layer in local_layers(self))}",
-                stacklevel=4,
-            )
-        if unused:
-            warnings.warn(
-                "Without a loss only the local layers learn. These have no "
-                f"effect: {'; '.join(unused)}. Leave them out, or use "
-                "`compile(loss=...)`",
-                stacklevel=4,
-            )
-
-    def _check_labels(self, y: Any) -> None:
-        if self._compile_metrics is not None and y is None:
-            raise ValueError(
-                "Expected labels `y` for the metrics of `compile`. "
-                "Received: y=None"
-            )
-
-    def _is_frozen(self) -> bool:
-        """Whether no local layer learns, nor any other keeps statistics."""
-        local = local_layers(self)
-        frozen = {id(x) for layer in local for x in layer.variables}
-        return (
-            bool(local and self.built)
-            and not (self.trainable and any(x.trainable for x in local))
-            and all(id(x) in frozen for x in self.non_trainable_variables)
-        )
-
-    def _check_values(self, inputs: np.ndarray) -> None:
-        """Rejects an array with batches that a layer would have to skip."""
-        if not inputs.size or not inputs.shape:
-            raise ValueError(
-                "Expected at least one sample. "
-                f"Received: an array of shape {inputs.shape}"
-            )
-        layers = self._layers_at_the_input()
-        if not layers or isinstance(inputs, np.memmap):
-            return  # do not read a whole memory map
-        low, high = inputs.min(), inputs.max()
-        for layer in layers:
-            negative = layer.non_negative_inputs and low < 0
-            if negative or not np.isfinite([low, high]).all():
-                raise ValueError(
-                    f"Expected {layer.expects} for {layer.name}. Received: "
-                    f"values from {low} to {high}"
-                )
-
-    def _layers_at_the_input(self) -> list[LocalLearningLayer]:
-        """The local layers that get the values of the inputs unchanged."""
-        if type(self).call is keras.Sequential.call:
-            upwards = itertools.dropwhile(_only_reshapes, self.layers)
-            first = list(itertools.islice(upwards, 1))
-        elif type(self).call is _Functional.call and len(self.inputs) == 1:
-            first = [x for x in self.layers if x.input is self.inputs[0]]
-        else:
-            return []
-        layers = [x.layer if isinstance(x, Convolution) else x for x in first]
-        return [
-            layer
-            for layer in layers
-            if isinstance(layer, LocalLearningLayer)
-            and layer.trainable
-            and type(layer).call is LocalLearningLayer.call
-        ]
-
     def _last_layer(self) -> LocalLearningLayer | None:
         """The last layer, if nothing reads its outputs but the caller.
 
@@ -344,8 +217,8 @@ class _LocalTraining(_Mixin):
             data = data.take()
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if training and sample_weight is not None:
-            self._check_fit(sample_weight=sample_weight)
-        self._check_labels(y)
+            check_fit(self, sample_weight=sample_weight)
+        check_labels(self, y)
         measured = self._is_measured()
         with unread(None if measured else self._last_layer()):
             outputs = self(x, training=training)
@@ -501,13 +374,13 @@ class HebbianModel(_LocalTraining, keras.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if _is_functional(args, kwargs):
             _make_functional(type(self))
-            _Functional.__init__(self, *args, **kwargs)
+            Functional.__init__(self, *args, **kwargs)
         else:
             super().__init__(*args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
-class FunctionalHebbianModel(HebbianModel, _Functional):
+class FunctionalHebbianModel(HebbianModel, Functional):
     """The class of `HebbianModel(inputs, outputs)`."""
 
 
@@ -524,7 +397,7 @@ def _make_functional(cls: type) -> type:
     """
     if cls is HebbianModel:
         return FunctionalHebbianModel
-    if issubclass(cls, HebbianModel) and not issubclass(cls, _Functional):
+    if issubclass(cls, HebbianModel) and not issubclass(cls, Functional):
         cls.__bases__ = tuple(map(_make_functional, cls.__bases__))
     return cls
 

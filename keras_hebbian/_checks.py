@@ -1,0 +1,147 @@
+"""What `fit` without a loss rejects, and what it warns about."""
+
+import itertools
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_hebbian.layers.convolution import Convolution
+from keras_hebbian.layers.local_layers import local_layers
+from keras_hebbian.layers.local_learning import LocalLearningLayer
+
+MODELS = "keras_hebbian.models"  # where steps are that measure reports
+
+
+def _functional_class() -> type:
+    """The class of `keras.Model(inputs, outputs)`, private in Keras."""
+    inputs = keras.Input((1,), name="inputs")
+    outputs = keras.layers.Identity(name="outputs")(inputs)
+    return type(keras.Model(inputs, outputs, name="functional"))
+
+
+Functional: Any = _functional_class()
+
+
+def _only_reshapes(layer: keras.Layer) -> bool:
+    return type(layer) in (keras.layers.Flatten, keras.layers.Reshape)
+
+
+def check_labels(model: Any, y: Any) -> None:
+    if model._compile_metrics is not None and y is None:
+        raise ValueError(
+            "Expected labels `y` for the metrics of `compile`. Received: y=None"
+        )
+
+
+def check_fit(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    callbacks: Any = None,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    validation_data: Any = None,
+    validation_split: float | None = None,
+    **others: Any,
+) -> None:
+    """Rejects or warns about arguments with no effect without a loss."""
+    if class_weight is not None or sample_weight is not None:
+        raise ValueError(
+            "Expected `compile(loss=...)` for `class_weight` or "
+            "`sample_weight`: local layers weight all samples equally. "
+            "Received: loss=None"
+        )
+    arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
+    if arrays:
+        check_labels(model, y)
+    unused = []
+    if not model._is_measured():
+        if y is not None:
+            unused.append("the labels `y`")
+        validated = validation_data is not None or validation_split
+        if validated and type(model).test_step.__module__ == MODELS:
+            unused.append("the validation data (see `compile(metrics=...)`)")
+    trained = [x.path for x in model.trainable_weights]
+    if trained:
+        unused.append(f"the trainable weights {', '.join(trained)}")
+    # Keras wraps its default optimizer if it scales the loss.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer is not None:
+        default = keras.optimizers.RMSprop(name=optimizer.name)
+        if optimizer.get_config() != default.get_config():
+            unused.append(f"the optimizer {type(optimizer).__name__}")
+    of_optimizers = (
+        keras.callbacks.LearningRateScheduler,
+        keras.callbacks.ReduceLROnPlateau,
+    )
+    unused += [
+        f"the callback {type(each).__name__} (see `LinearRateDecay`)"
+        for each in keras.tree.flatten(callbacks)
+        if isinstance(each, of_optimizers)
+    ]
+    if _is_frozen(model):
+        warnings.warn(
+            "Nothing learns in this `fit`, because the model or all of its "
+            "local layers have `trainable=False`: "
+            f"{', '.join(layer.name for layer in local_layers(model))}",
+            stacklevel=4,
+        )
+    if unused:
+        warnings.warn(
+            "Without a loss only the local layers learn. These have no "
+            f"effect: {'; '.join(unused)}. Leave them out, or use "
+            "`compile(loss=...)`",
+            stacklevel=4,
+        )
+
+
+def _is_frozen(model: Any) -> bool:
+    """Whether no local layer learns, nor any other keeps statistics."""
+    local = local_layers(model)
+    frozen = {id(x) for layer in local for x in layer.variables}
+    return (
+        bool(local and model.built)
+        and not (model.trainable and any(x.trainable for x in local))
+        and all(id(x) in frozen for x in model.non_trainable_variables)
+    )
+
+
+def check_values(model: Any, inputs: np.ndarray) -> None:
+    """Rejects an array with batches that a layer would have to skip."""
+    if not inputs.size or not inputs.shape:
+        raise ValueError(
+            "Expected at least one sample. "
+            f"Received: an array of shape {inputs.shape}"
+        )
+    layers = _layers_at_the_input(model)
+    if not layers or isinstance(inputs, np.memmap):
+        return  # do not read a whole memory map
+    low, high = inputs.min(), inputs.max()
+    for layer in layers:
+        negative = layer.non_negative_inputs and low < 0
+        if negative or not np.isfinite([low, high]).all():
+            raise ValueError(
+                f"Expected {layer.expects} for {layer.name}. Received: "
+                f"values from {low} to {high}"
+            )
+
+
+def _layers_at_the_input(model: Any) -> list[LocalLearningLayer]:
+    """The local layers that get the values of the inputs unchanged."""
+    if type(model).call is keras.Sequential.call:
+        upwards = itertools.dropwhile(_only_reshapes, model.layers)
+        first = list(itertools.islice(upwards, 1))
+    elif type(model).call is Functional.call and len(model.inputs) == 1:
+        first = [x for x in model.layers if x.input is model.inputs[0]]
+    else:
+        return []
+    layers = [x.layer if isinstance(x, Convolution) else x for x in first]
+    return [
+        layer
+        for layer in layers
+        if isinstance(layer, LocalLearningLayer)
+        and layer.trainable
+        and type(layer).call is LocalLearningLayer.call
+    ]
