@@ -207,7 +207,10 @@ def main(
         measured = known.get("backend"), known.get("command")
         expected = backend, _command(script, args, known.get("seeds", []))
         if measured != expected:
-            parser.error(f"--resume: {output} was measured by {measured}")
+            parser.error(
+                f"--resume: expected {output} to hold figures of {expected}. "
+                f"Received: {measured}"
+            )
         results = known
     for seed in seeds:
         if seed in results["seeds"]:

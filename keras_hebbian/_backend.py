@@ -305,3 +305,20 @@ def forget_traces() -> None:
         import jax
 
         jax.clear_caches()
+
+
+def one_after_another(
+    learn: Callable[[Tensor, Any], Any], inputs: Tensor, carried: Any
+) -> Any:
+    """What `learn(sample, carried)` returns after the last of the samples.
+
+    JAX takes nothing from an empty batch, not even in a loop of no steps.
+    """
+    if inputs.shape[0] == 0:
+        return carried
+    return ops.fori_loop(
+        0,
+        ops.shape(inputs)[0],
+        lambda place, carried: learn(ops.take(inputs, place, axis=0), carried),
+        carried,
+    )

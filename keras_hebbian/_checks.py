@@ -11,8 +11,6 @@ from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
-MODELS = "keras_hebbian.models"  # where steps are that measure reports
-
 
 def _functional_class() -> type:
     """The class of `keras.Model(inputs, outputs)`, private in Keras."""
@@ -29,6 +27,7 @@ def _only_reshapes(layer: keras.Layer) -> bool:
 
 
 def check_labels(model: Any, y: Any) -> None:
+    """Rejects data without labels for compiled metrics."""
     if model._compile_metrics is not None and y is None:
         raise ValueError(
             "Expected labels `y` for the metrics of `compile`. Received: y=None"
@@ -61,7 +60,7 @@ def check_fit(
         if y is not None:
             unused.append("the labels `y`")
         validated = validation_data is not None or validation_split
-        if validated and type(model).test_step.__module__ == MODELS:
+        if validated and not model._has_own("test_step"):
             unused.append("the validation data (see `compile(metrics=...)`)")
     trained = [x.path for x in model.trainable_weights]
     if trained:

@@ -26,8 +26,7 @@ ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
 _COMPILED = ("nearest", "bilinear")
 _UNSAFE = (
     keras.layers.Lambda,
-    keras.layers.Resizing,
-    keras.layers.Resizing.__base__,  # of layers that augment images
+    keras.layers.Resizing.__base__,  # of all layers that resize or augment
 )
 _KNOWN_CALLS = ("keras", "keras_hebbian")
 _BATCH_SIZE = 32  # of `fit` in Keras

@@ -110,10 +110,8 @@ def fit_layerwise(
     histories, done = [], 0
     backups: list[keras.callbacks.Callback] = []
     for count, (start, stop) in zip(counts, stages, strict=True):
-        below = model.layers[done:start]
-        if is_array and below:
-            features = keras.Sequential([_input_of(model, done), *below])
-            x = features.predict(x, batch_size, verbose=0)
+        if is_array and done < start:
+            x = _part(model, done, start).predict(x, batch_size, verbose=0)
             done = start
         stage = _stage(model, done, start, stop)
         stage._is_stage = len(stages) > 1
@@ -192,12 +190,18 @@ def _each(epochs: int | Iterable[int], count: int) -> list[int]:
     return [check_integer("epochs", each, minimum=1) for each in given]
 
 
+def _part(model: keras.Sequential, start: int, stop: int) -> keras.Sequential:
+    """A model made of some layers of a built model."""
+    return keras.Sequential(
+        [_input_of(model, start), *model.layers[start:stop]]
+    )
+
+
 def _input_of(model: keras.Sequential, place: int) -> Any:
     """The input of a model made of the layers from a place on."""
     expected = model.inputs[0]
     if place:  # a layer of other models has more inputs than this one
-        below = [keras.Input(batch_shape=expected.shape, dtype=expected.dtype)]
-        expected = keras.Sequential([*below, *model.layers[:place]]).outputs[0]
+        expected = _part(model, 0, place).outputs[0]
     return keras.Input(batch_shape=expected.shape, dtype=expected.dtype)
 
 
@@ -216,8 +220,7 @@ def _stage(
     """
     frozen = []
     if done < start:
-        below = model.layers[done:start]
-        features = keras.Sequential([_input_of(model, done), *below])
+        features = _part(model, done, start)
         identity = keras.layers.Identity(autocast=False)
 
         def outputs(inputs: Any, training: bool | None = None) -> Any:

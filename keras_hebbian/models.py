@@ -79,7 +79,7 @@ class _LocalTraining(_Mixin):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """As in Keras, which would not call an overridden `compile`."""
-        if type(self).compile is not _LocalTraining.compile:
+        if self._has_own("compile"):
             super().compile_from_config(config)
             return
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -117,7 +117,7 @@ class _LocalTraining(_Mixin):
         if self.compiled and "steps_per_execution" in self._left_open:
             steps = steps_of_execution(self, given, callbacks)
         rows = None
-        if type(self).train_step is _LocalTraining.train_step:
+        if not self._has_own("train_step"):
             rows = rows_per_step(self, given)
         self._set_execution(steps, rows)
         self._notice_frozen_layers()
@@ -133,10 +133,8 @@ class _LocalTraining(_Mixin):
 
     @_as_in(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        open_steps = "steps_per_execution" in self._left_open
         with self._execution_restored():
-            steps = 1 if open_steps else self.steps_per_execution
-            self._set_execution(steps, rows=None)
+            self._set_execution(self._steps_said(), rows=None)
             self._notice_frozen_layers()
             return super().train_on_batch(*args, **kwargs)
 
@@ -157,8 +155,13 @@ class _LocalTraining(_Mixin):
             self._fitting = within
             for name, value in before.items():
                 setattr(self, name, value)
-            if not within and "steps_per_execution" in self._left_open:
-                self._set_execution(1, rows=None)
+            if not within:
+                self._set_execution(self._steps_said(), self._rows)
+
+    def _steps_said(self) -> int:
+        """The steps per execution, 1 where `compile` leaves them open."""
+        is_open = "steps_per_execution" in self._left_open
+        return 1 if is_open else self.steps_per_execution
 
     def _set_execution(self, steps: int, rows: int | None) -> None:
         """Sets how many steps run at once, and which rows they take.
@@ -208,6 +211,12 @@ class _LocalTraining(_Mixin):
             and not (self._forward_hooks or last._forward_hooks)
         )
         return last if alone else None
+
+    def _has_own(self, method: str) -> bool:
+        """Whether a subclass overrides a method of this class."""
+        return getattr(type(self), method) is not getattr(
+            _LocalTraining, method
+        )
 
     def _is_measured(self) -> bool:
         return any(metric.name != "loss" for metric in self.metrics)
@@ -336,9 +345,9 @@ class HebbianModel(_LocalTraining, keras.Model):
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
     the epochs have 200 batches or more in all, no callback acts on each batch,
     and neither `steps_per_epoch` nor `validation_steps` is given. Without
-    `jit_compile` in `compile`, it then compiles them with XLA on
-    TensorFlow and a CPU if all layers are dense local layers, or layers of
-    Keras without weights.
+    `jit_compile` in `compile`, it then compiles them with XLA on TensorFlow and
+    a CPU if all layers are dense local layers, or layers of Keras without
+    weights.
 
     Example:
 
@@ -419,9 +428,9 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
     the epochs have 200 batches or more in all, no callback acts on each batch,
     and neither `steps_per_epoch` nor `validation_steps` is given. Without
-    `jit_compile` in `compile`, it then compiles them with XLA on
-    TensorFlow and a CPU if all layers are dense local layers, or layers of
-    Keras without weights.
+    `jit_compile` in `compile`, it then compiles them with XLA on TensorFlow and
+    a CPU if all layers are dense local layers, or layers of Keras without
+    weights.
 
     Example:
 

@@ -57,17 +57,6 @@ class Counter(keras.callbacks.Callback):
         setattr(self, hook, lambda batch, logs=None: self.batches.append(batch))
 
 
-class Function(keras.callbacks.Callback):
-    """Collects the compiled steps of `fit`."""
-
-    def __init__(self, functions):
-        super().__init__()
-        self.functions = functions
-
-    def on_train_end(self, logs=None):
-        self.functions.append(self.model.train_function)
-
-
 def mean_output(labels, outputs):
     return ops.mean(outputs, axis=-1)
 
@@ -242,14 +231,11 @@ def test_predictions_after_a_long_fit_are_of_the_steps_that_were_asked_for():
 def test_fits_one_after_another_are_compiled_once():
     model = model_with()
     functions = []
+    keep = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: functions.append(model.train_function)
+    )
     for _ in range(3):
-        model.fit(
-            IMAGES,
-            batch_size=4,
-            epochs=2,
-            callbacks=[Function(functions)],
-            verbose=0,
-        )
+        model.fit(IMAGES, batch_size=4, epochs=2, callbacks=[keep], verbose=0)
         model.predict(IMAGES[:4], verbose=0)
         functions.append(model.predict_function)
     assert len({id(each) for each in functions}) == 2

@@ -76,7 +76,7 @@ class KernelLayer(LocalLearningLayer):
             if their last dimension is unknown.
 
     Reference:
-        Oja, "Simplified neuron model as a principal component analyzer",
+        Oja, "A simplified neuron model as a principal component analyzer",
         Journal of Mathematical Biology 15:267, 1982, for the example.
     """
 

@@ -109,7 +109,7 @@ class LocalLearningLayer(keras.layers.Layer):
             if their last dimension is unknown.
 
     Reference:
-        Oja, "Simplified neuron model as a principal component analyzer",
+        Oja, "A simplified neuron model as a principal component analyzer",
         Journal of Mathematical Biology 15:267, 1982, for the example.
     """
 

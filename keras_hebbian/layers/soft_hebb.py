@@ -25,7 +25,7 @@ class SoftHebb(KernelLayer):
     Soft competition allows several of these layers to learn at the same time,
     one on top of the other: the network of the reference combines
     `Convolution(SoftHebb(...))` with batch normalization, `Triangle` and
-    pooling. The default arguments are meant for it. A single dense layer
+    pooling. The default arguments suit such a network. A single dense layer
     learns better with `anti_hebbian=False`, a `temperature` far below 1 (the
     first reference has 1 / 12 for MNIST) and non-negative initial weights.
 

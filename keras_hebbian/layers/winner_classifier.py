@@ -221,7 +221,7 @@ class WinnerClassifier(keras.layers.Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether the layer trains; it has nothing to train."""
+        """A flag without effect, because only `adapt` counts votes."""
         return self._trainable
 
     @trainable.setter

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import zero_up_to
+from keras_hebbian._backend import one_after_another, zero_up_to
 from keras_hebbian.rules.competitive import TINY, at_norm
 
 
@@ -164,7 +164,7 @@ def one_by_one(
     ) -> tuple[Tensor, ...]:
         *parts, total = carried
         state = State(*parts)
-        one = ops.expand_dims(ops.take(inputs, sample, axis=0), axis=0)
+        one = ops.expand_dims(sample, axis=0)
         outputs = ops.sigmoid(settle(one, state))
         added, activity, _ = sums(
             one, outputs, state.kernel, sparsity, precision
@@ -181,9 +181,5 @@ def one_by_one(
         return (*state, total + activity)
 
     none = ops.zeros_like(state.threshold)
-    if inputs.shape[0] == 0:  # of which JAX takes nothing, even in no step
-        return state, none
-    *parts, total = ops.fori_loop(
-        0, ops.shape(inputs)[0], learn_sample, (*state, none)
-    )
+    *parts, total = one_after_another(learn_sample, inputs, (*state, none))
     return State(*parts), total

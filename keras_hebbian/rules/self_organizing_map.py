@@ -37,6 +37,7 @@ from keras_hebbian._backend import (
     first,
     first_and_kth,
     lengths,
+    one_after_another,
 )
 from keras_hebbian._grids import Grid
 from keras_hebbian.rules.competitive import TINY
@@ -199,16 +200,14 @@ def one_by_one(
         sample: Tensor, carried: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         kernel, total = carried
-        apart = ops.take(inputs, sample, axis=0)[:, None] - kernel
+        apart = sample[:, None] - kernel
         squares = ops.sum(apart * apart, axis=0)  # (units,)
         share = neighborhood(ops.argmin(squares), grid, kind, sigma)
         total = total + ops.sqrt(ops.min(squares))
         return kernel + rate * share * apart, total
 
     none = ops.zeros((), kernel.dtype)
-    if inputs.shape[0] == 0:  # of which JAX takes nothing, even in no step
-        return kernel, none
-    return ops.fori_loop(0, ops.shape(inputs)[0], learn_sample, (kernel, none))
+    return one_after_another(learn_sample, inputs, (kernel, none))
 
 
 def quantization_error(drives: Tensor) -> Tensor:
