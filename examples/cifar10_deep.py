@@ -10,7 +10,9 @@ filters. It is that of the paper in the first row, and in all others a ridge
 regression on standardized features, averaged over an image and its mirror
 image. It reads the last block, or the last two where the row says so; both
 share their features, whose time is in the row of the first. The penalty, and
-the pooling before the readout, were chosen on validation images.
+the pooling before the readout, were chosen on validation images. The
+replication is a report in a public repository, "SoftHebb em CIFAR-10", with
+three seeds on the original images and the readout of the paper.
 """
 
 import keras
@@ -27,8 +29,8 @@ from deep_network import Block, Readout
 
 REPORTED = {
     "Journé et al. 2023, SoftHebb": 0.8031,
-    "an independent run, random filters": 0.6859,
-    "an independent run, backpropagation": 0.8711,
+    "a replication, random filters": 0.6859,
+    "a replication, backpropagation": 0.8711,
 }
 
 

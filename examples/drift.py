@@ -4,13 +4,13 @@
 
 Labels exist once, at the start: competing units learn from the training
 images, and each gets the class that it wins most often. Then the images drift
-in 90 stages: they turn by 90 degrees, lose 90 % of their contrast, or are
+in 90 stages: they rotate by 90 degrees, lose 90 % of their contrast, or are
 written with a pen that grows by up to four pixels. In each stage 30 batches of
 100 training images arrive without labels. The units learn from them at a
 constant rate, in an exported LiteRT file.
 
 A column is the accuracy on all test images at that stage. Where the images
-turn, the stage is the angle in degrees. From stage 60 there are two other
+rotate, the stage is the angle in degrees. From stage 60 there are two other
 courses: the drift stops for 30 stages ("60, held"), or reverses ("back at").
 
 For comparison the same units and a network trained by backpropagation are
@@ -53,12 +53,12 @@ Drift = Callable[[np.ndarray, float], np.ndarray]
 Accuracies = dict[str, float]
 
 
-def turn(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Images turned about their centre."""
-    turned = ndimage.rotate(
+def rotate(images: np.ndarray, degrees: float) -> np.ndarray:
+    """Images rotated about their centre."""
+    rotated = ndimage.rotate(
         images, degrees, axes=(1, 2), reshape=False, order=1
     )
-    return turned.astype("float32")
+    return rotated.astype("float32")
 
 
 def fade(images: np.ndarray, percent: float) -> np.ndarray:
@@ -75,7 +75,7 @@ def thicken(images: np.ndarray, stage: float) -> np.ndarray:
     return ((1 - part) * images + part * thicker).astype("float32")
 
 
-DRIFTS = {"turning": turn, "fading": fade, "thicker pen": thicken}
+DRIFTS = {"rotation": rotate, "fading": fade, "thicker pen": thicken}
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -248,7 +248,7 @@ def frozen(
     return {f"{s}": measure(classify, drift, s, test) for s in MEASURED}
 
 
-def labelled_again(
+def relabelled(
     device: OnDevice,
     weights: dict[int, Any],
     drift: Drift,
@@ -288,7 +288,7 @@ def network(units: int, pixels: int) -> keras.Model:
     return model
 
 
-def trained_again(
+def retrained(
     model: keras.Model,
     drift: Drift,
     train: experiment.Split,
@@ -328,16 +328,16 @@ def compare(
         device = OnDevice(path)
     for name, drift in DRIFTS.items():
         accuracies, weights = follow(device, drift, train, test, batches)
-        yield f"{name}: units, learning on", accuracies
+        yield f"{name}: units, still learning", accuracies
         yield (
-            f"{name}: the same, labelled again",
-            labelled_again(device, weights, drift, train, test),
+            f"{name}: the same, relabelled",
+            relabelled(device, weights, drift, train, test),
         )
         yield f"{name}: units, frozen", frozen(device.classify, drift, test)
     centres = Centres(units, train)
     for name, drift in DRIFTS.items():
         accuracies, _ = follow(centres, drift, train, test, batches)
-        yield f"{name}: k-means centres, learning on", accuracies
+        yield f"{name}: k-means centres, still learning", accuracies
     model = network(units, vectors[0].shape[1])
     model.fit(*vectors, batch_size=BATCH_SIZE, epochs=trained, verbose=2)
     for name, drift in DRIFTS.items():
@@ -346,8 +346,8 @@ def compare(
         )
         yield f"{name}: network, frozen", accuracies
         yield (
-            f"{name}: network, all labels again",
-            trained_again(model, drift, train, test, again),
+            f"{name}: network, retrained with all labels",
+            retrained(model, drift, train, test, again),
         )
 
 

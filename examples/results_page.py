@@ -87,13 +87,13 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
             "random units": "random, deep",
         },
     ),
-    "MNIST after a slow turn by 60 degrees, 400 units, old labels": (
+    "MNIST after a slow rotation by 60 degrees, 400 units, old labels": (
         "drift",
         "60",
         {
-            "Hebbian": "turning: units, learning on",
-            "k-means": "turning: k-means centres, learning on",
-            "backpropagation": "turning: network, frozen",
+            "Hebbian": "rotation: units, still learning",
+            "k-means": "rotation: k-means centres, still learning",
+            "backpropagation": "rotation: network, frozen",
         },
     ),
     "MNIST, MLP whose first layer is Hebbian": (
@@ -287,11 +287,11 @@ def when_to_use() -> Figure:
         axes.set_xlabel(f"{data} images that have a label")
         axes.tick_params(axis="x", rotation=30)
     drift = read(DOCS / "results" / "drift.json")["rows"]
-    for name in ("units, learning on", "units, frozen", "network, frozen"):
-        row = drift[f"turning: {name}"]
-        turned = {at: x for at, x in row.items() if at.isdigit()}
-        _draw_means(right, name, turned)
-    right.set_xlabel("degrees by which MNIST has turned slowly")
+    for name in ("units, still learning", "units, frozen", "network, frozen"):
+        row = drift[f"rotation: {name}"]
+        rotated = {at: x for at, x in row.items() if at.isdigit()}
+        _draw_means(right, name, rotated)
+    right.set_xlabel("degrees by which MNIST has slowly rotated")
     few[0].set_ylabel("test accuracy")
     for axes in (*few, right):
         axes.grid(alpha=0.3)

@@ -126,6 +126,7 @@ class HebbianCompetitive(KernelLayer):
 
     learning_rate = Rate(optional=True)
     minimum_units = 2
+    _default_rate: float | None = None  # if no other was given
 
     def __init__(
         self,
@@ -171,7 +172,8 @@ class HebbianCompetitive(KernelLayer):
 
     def build_state(self, input_dim: int) -> None:
         if self.learning_rate is None:
-            self.learning_rate = 0.5 / math.sqrt(input_dim)
+            self._default_rate = 0.5 / math.sqrt(input_dim)
+            self.learning_rate = self._default_rate
         super().build_state(input_dim)
 
     def initialize(self, shape: tuple[int, ...], dtype: str) -> Tensor:
@@ -276,8 +278,12 @@ class HebbianCompetitive(KernelLayer):
         return super().from_config({"min_norm": 0.0, **config})
 
     def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        rate, default = config["learning_rate"], self._default_rate
+        if default is not None and math.isclose(rate, default, rel_tol=1e-6):
+            config["learning_rate"] = None  # a copy may have other inputs
         return {
-            **super().get_config(),
+            **config,
             "p": self.p,
             "k": self.k,
             "delta": self.delta,

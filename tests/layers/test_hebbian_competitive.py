@@ -438,6 +438,18 @@ def test_the_default_rate_moves_no_unit_farther_than_a_half(digits):
     assert 0 < moved.max() <= 0.5
 
 
+def test_a_copy_for_other_inputs_has_their_default_rate():
+    layer = kh.HebbianCompetitive(12)
+    layer.build((None, 784))
+    copy = kh.HebbianCompetitive.from_config(layer.get_config())
+    copy.build((None, 64))
+    assert float(copy.learning_rate) == 0.5 / 8
+    layer.learning_rate = 0.25
+    copy = kh.HebbianCompetitive.from_config(layer.get_config())
+    copy.build((None, 64))
+    assert float(copy.learning_rate) == 0.25
+
+
 @pytest.mark.parametrize("p", [2, 3])
 def test_units_start_at_the_same_norm_without_negative_weights(digits, p):
     layer = kh.HebbianCompetitive(12, p=p)
