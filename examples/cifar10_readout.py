@@ -12,7 +12,7 @@ import numpy as np
 
 import experiment
 import keras_hebbian as kh
-from mnist_competitive import learn
+from experiment import learn
 
 REPORTED = {
     "Krotov and Hopfield 2019, competing units": 0.5075,

@@ -11,7 +11,6 @@ on two cores for three seeds.
 """
 
 import datetime
-import json
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -230,8 +229,7 @@ def main(arguments: list[str] | None = None) -> None:
                     rows[column].setdefault(key, []).append(round(value, 4))
         print(name, rows, flush=True)
         if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(results, indent=2) + "\n")
+            experiment.write(results, output)
             output.with_suffix(".md").write_text(table(results))
     print(f"\n{table(results)}")
     if args.quick:

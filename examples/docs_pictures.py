@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 import experiment
 import keras_hebbian as kh
+from experiment import learn
 from keras_hebbian.rules import competitive
-from mnist_competitive import learn
 
 IMAGES = experiment.ROOT / "docs" / "rules" / "images"
 UNITS = 25

@@ -1,4 +1,4 @@
-"""What the experiments share: their arguments, seeds, table and JSON file."""
+"""What experiments share: training, arguments, seeds, tables and JSON files."""
 
 import argparse
 import datetime
@@ -15,6 +15,7 @@ import joblib
 import keras
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.cluster import MiniBatchKMeans
 
 import keras_hebbian as kh
 
@@ -142,10 +143,79 @@ def main(
         flat: Whether the experiment takes images as vectors.
     """
     script = pathlib.Path(sys.modules[experiment.__module__].__file__).resolve()
-    backend = keras.backend.backend()
     name = f"{script.stem}.json"
     if script.parent.name == "benchmarks":  # which compare the backends
-        name = f"benchmarks/{script.stem}/{backend}.json"
+        name = f"benchmarks/{script.stem}/{keras.backend.backend()}.json"
+    parser = _parser_of_experiment(description, name, data)
+    args = parser.parse_args(arguments)
+    output = None
+    if args.output or not args.validation:
+        output = file_of(args, name)
+    if output is not None and output.suffix != ".json":
+        parser.error(f"--output: expected a .json file. Received: {output}")
+    train, test = _splits(args, flat)
+    results = {
+        "test_images": len(test[0]),
+        **environment("numpy"),
+        "seeds": [],
+        "rows": {},
+        "reported": reported,
+        "figure": draw and draw.__doc__,
+    }
+    if args.resume and output is not None and output.exists():
+        known = json.loads(output.read_text())
+        measured = known.get("backend"), known.get("command")
+        command = _command(script, args, known.get("seeds", []))
+        expected = results["backend"], command
+        if measured != expected:
+            parser.error(
+                f"--resume: expected {output} to hold figures of {expected}. "
+                f"Received: {measured}"
+            )
+        results = known
+    for seed in args.seeds or ([0] if args.quick else [0, 1, 2]):
+        if seed in results["seeds"]:
+            continue
+        drawn = _run(experiment, train, test, seed, args.quick, results["rows"])
+        results["seeds"].append(seed)
+        results["command"] = _command(script, args, results["seeds"])
+        if output is not None:
+            write(results, output)
+            if draw is not None:
+                draw(drawn).savefig(output.with_suffix(".png"), dpi=100)
+    count = f"{len(test[0])} test images"
+    print(f"\n{table(results['rows'], reported, count)}\n")
+    if args.quick:
+        print(QUICK)
+    if output is not None:
+        print(f"Figures: {output}")
+        if draw is not None:
+            print(f"{draw.__doc__}: {output.with_suffix('.png')}")
+
+
+def environment(*packages: str) -> dict[str, Any]:
+    """The date, backend, machine and versions of a run."""
+    backend = keras.backend.backend()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "backend": backend,
+        "cpu_cores": joblib.cpu_count(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("keras", "keras-hebbian", *packages, backend)
+        },
+    }
+
+
+def write(results: dict[str, Any], output: pathlib.Path) -> None:
+    """Writes figures as JSON."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def _parser_of_experiment(
+    description: str, name: str, data: str
+) -> argparse.ArgumentParser:
     parser = parser_of(description, name, _duration(RESULTS / name))
     parser.add_argument(
         "--data",
@@ -169,68 +239,24 @@ def main(
         action="store_true",
         help="keeps the seeds that the output already holds, and adds others",
     )
-    args = parser.parse_args(arguments)
-    seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
+    return parser
+
+
+def _splits(args: argparse.Namespace, flat: bool) -> tuple[Split, Split]:
+    """The images to learn from and those to test on."""
     train, test = kh.datasets.load_data(args.data)
     if args.validation:
         last = len(train[0]) // 10
         train, test = (
-            tuple(array[:-last] for array in train),
-            tuple(array[-last:] for array in train),
+            tuple(array[part] for array in train)
+            for part in (slice(-last), slice(-last, None))
         )
     if flat:
         train, test = (
             (images.reshape(len(images), -1), labels)
             for images, labels in (train, test)
         )
-    output = (
-        None if args.validation and not args.output else file_of(args, name)
-    )
-    if output is not None and output.suffix != ".json":
-        parser.error(f"--output: expected a .json file. Received: {output}")
-    results = {
-        "test_images": len(test[0]),
-        "date": datetime.date.today().isoformat(),
-        "backend": backend,
-        "cpu_cores": joblib.cpu_count(),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("keras", "keras-hebbian", "numpy", backend)
-        },
-        "seeds": [],
-        "rows": {},
-        "reported": reported,
-        "figure": draw and draw.__doc__,
-    }
-    if args.resume and output is not None and output.exists():
-        known = json.loads(output.read_text())
-        measured = known.get("backend"), known.get("command")
-        expected = backend, _command(script, args, known.get("seeds", []))
-        if measured != expected:
-            parser.error(
-                f"--resume: expected {output} to hold figures of {expected}. "
-                f"Received: {measured}"
-            )
-        results = known
-    for seed in seeds:
-        if seed in results["seeds"]:
-            continue
-        drawn = _run(experiment, train, test, seed, args.quick, results["rows"])
-        results["seeds"].append(seed)
-        results["command"] = _command(script, args, results["seeds"])
-        if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(results, indent=2) + "\n")
-            if draw is not None:
-                draw(drawn).savefig(output.with_suffix(".png"), dpi=100)
-    count = f"{len(test[0])} test images"
-    print(f"\n{table(results['rows'], reported, count)}\n")
-    if args.quick:
-        print(QUICK)
-    if output is not None:
-        print(f"Figures: {output}")
-        if draw is not None:
-            print(f"{draw.__doc__}: {output.with_suffix('.png')}")
+    return train, test
 
 
 def _command(
@@ -300,6 +326,50 @@ def fit(
         verbose=2,
     )
     return history.history
+
+
+def learn(
+    layer: kh.LocalLearningLayer,
+    images: np.ndarray,
+    epochs: int,
+    batch_size: int = 100,
+    verbose: str | int = "auto",
+) -> kh.HebbianSequential:
+    """A model of one layer that learned from flat images, without labels."""
+    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
+    model.compile()
+    model.fit(
+        images,
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=[kh.LinearRateDecay()],
+        verbose=verbose,
+    )
+    return model
+
+
+def winner_model(kernel: np.ndarray, train: Split) -> keras.Model:
+    """A classifier by the winner among the columns of a kernel."""
+    units = keras.Sequential(
+        [
+            keras.Input(kernel.shape[:1]),
+            keras.layers.Dense(kernel.shape[1], use_bias=False),
+        ]
+    )
+    units.set_weights([kernel])
+    classifier = kh.WinnerClassifier(10)
+    classifier.adapt(units.predict(train[0], verbose=0), train[1])
+    return keras.Sequential([*units.layers, classifier])
+
+
+def unit_norm(kernel: np.ndarray) -> np.ndarray:
+    """The kernel whose dot products order the units by cosine."""
+    return kernel / np.maximum(np.linalg.norm(kernel, axis=0), 1e-30)
+
+
+def k_means(images: np.ndarray, units: int) -> np.ndarray:
+    """The same number of k-means centres, as a kernel."""
+    return MiniBatchKMeans(units, n_init=3).fit(images).cluster_centers_.T
 
 
 def ten_outputs(activation: str) -> keras.layers.Dense:

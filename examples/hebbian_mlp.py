@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import experiment
-from mnist_competitive import learn
+from experiment import learn
 from mnist_readout import features
 
 UNITS = 512

@@ -11,7 +11,7 @@ import keras
 
 import experiment
 import keras_hebbian as kh
-from mnist_competitive import learn
+from experiment import learn
 from mnist_readout import powers
 
 

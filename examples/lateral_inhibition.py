@@ -20,7 +20,7 @@ import numpy as np
 
 import experiment
 import keras_hebbian as kh
-from mnist_competitive import k_means, learn, unit_norm, winner_model
+from experiment import k_means, learn, unit_norm, winner_model
 
 RECIPES = {  # units: arguments of the layer, epochs
     100: ({"sparsity": 0.006, "learning_rate": 0.02, "threshold_rate": 5}, 100),

@@ -9,12 +9,13 @@ compared with the same number of k-means centres. The notebook that these
 settings come from labels its units by hand and tests on the digits 3 to 9 only.
 """
 
-import keras
+from typing import Any
+
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 
 import experiment
 import keras_hebbian as kh
+from experiment import k_means, learn, unit_norm, winner_model
 
 UNITS = 100
 REPORTED = {
@@ -22,51 +23,7 @@ REPORTED = {
 }
 
 
-def learn(
-    layer: kh.LocalLearningLayer,
-    images: np.ndarray,
-    epochs: int,
-    batch_size: int = 100,
-    verbose: str | int = "auto",
-) -> kh.HebbianSequential:
-    """A model of one layer that learned from flat images, without labels."""
-    model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
-    model.compile()
-    model.fit(
-        images,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[kh.LinearRateDecay()],
-        verbose=verbose,
-    )
-    return model
-
-
-def winner_model(kernel: np.ndarray, train: tuple) -> keras.Model:
-    """A classifier by the winner among the columns of a kernel."""
-    units = keras.Sequential(
-        [
-            keras.Input(kernel.shape[:1]),
-            keras.layers.Dense(kernel.shape[1], use_bias=False),
-        ]
-    )
-    units.set_weights([kernel])
-    classifier = kh.WinnerClassifier(10)
-    classifier.adapt(units.predict(train[0], verbose=0), train[1])
-    return keras.Sequential([*units.layers, classifier])
-
-
-def unit_norm(kernel: np.ndarray) -> np.ndarray:
-    """The kernel whose dot products order the units by cosine."""
-    return kernel / np.maximum(np.linalg.norm(kernel, axis=0), 1e-30)
-
-
-def k_means(images: np.ndarray, units: int) -> np.ndarray:
-    """The same number of k-means centres, as a kernel."""
-    return MiniBatchKMeans(units, n_init=3).fit(images).cluster_centers_.T
-
-
-def competing(**arguments: str) -> kh.HebbianCompetitive:
+def competing(**arguments: Any) -> kh.HebbianCompetitive:
     """The units of this experiment."""
     return experiment.competing_units(UNITS, learning_rate=0.04, **arguments)
 

@@ -14,7 +14,7 @@ import keras
 
 import experiment
 import keras_hebbian as kh
-from mnist_competitive import learn
+from experiment import learn
 
 REPORTED = {
     "Krotov and Hopfield 2019, competing units": 0.9854,

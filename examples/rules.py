@@ -28,9 +28,7 @@ layers, the first of which learns.
 """
 
 import argparse
-import datetime
 import functools
-import importlib.metadata
 import json
 import math
 import os
@@ -40,7 +38,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import joblib
 import keras
 import numpy as np
 from matplotlib.figure import Figure
@@ -491,18 +488,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the comparison, or what is missing of it."""
     given = sys.argv[1:] if arguments is None else arguments
     args = arguments_of(given)
-    backend = keras.backend.backend()
     # Paths say where a file lies on one machine only.
     shown = [pathlib.Path(x).name if os.path.exists(x) else x for x in given]
     results = {
         "command": " ".join(["python", "examples/rules.py", *shown]),
-        "date": datetime.date.today().isoformat(),
-        "backend": backend,
-        "cpu_cores": joblib.cpu_count(),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("keras", "keras-hebbian", "scikit-learn", backend)
-        },
+        **experiment.environment("scikit-learn"),
         "settings": {},
     }
     if args.output is not None and args.output.exists():
@@ -537,8 +527,7 @@ def compare(
 
     def write() -> None:
         if args.output is not None:
-            args.output.parent.mkdir(parents=True, exist_ok=True)
-            args.output.write_text(json.dumps(results, indent=2) + "\n")
+            experiment.write(results, args.output)
 
     if name not in rows:
         first = CHOICES.get(name, [{}])[0]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 import experiment
 import keras_hebbian as kh
-from mnist_competitive import learn
+from experiment import learn
 
 SHAPE = (20, 20)
 

@@ -24,6 +24,17 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
     return int(value)
 
 
+def check_integers(name: str, value: Any, most: int) -> tuple[int, ...]:
+    """Returns one integer >= 1, or up to `most` of them, as a tuple."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    if not 1 <= len(values) <= most:
+        raise ValueError(
+            f"Expected `{name}` as 1 to {most} integers. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(check_integer(name, each, minimum=1) for each in values)
+
+
 def check_real(name: str, value: Any, minimum: float) -> float:
     """Returns `value` as a `float`, or raises a `ValueError` with its name.
 
@@ -48,6 +59,15 @@ def check_positive(name: str, value: Any) -> float:
             f"Received: {name}={value!r}"
         )
     return float(value)
+
+
+def check_precision(value: Any) -> float:
+    """Returns the divisor `precision` as a `float`, or raises a `ValueError`.
+
+    Below the smallest normal float32 it would be rounded to 0.
+    """
+    tiny = float(np.finfo("float32").tiny)
+    return check_real("precision", value, minimum=tiny)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

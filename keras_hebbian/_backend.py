@@ -37,7 +37,7 @@ def first_and_kth(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def first(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest value of each row, and its index; the first of equal ones.
 
-    Takes `(rows, columns)`; values and indices are both `(rows,)`. Except on
+    Takes `(..., columns)`; values and indices are both `(...)`. Except on
     torch, `argmax` takes twice as long, and on TensorFlow it checks the signs
     of zeros with operations that LiteRT does not have.
     """
@@ -48,7 +48,27 @@ def first(values: Tensor) -> tuple[Tensor, Tensor]:
     least = -float("inf")
     largest = ops.max(values, axis=-1, keepdims=True, initial=least)
     places = ops.where(values == largest, ops.arange(columns), columns - 1)
-    return largest[:, 0], ops.min(places, axis=-1, initial=columns - 1)
+    return largest[..., 0], ops.min(places, axis=-1, initial=columns - 1)
+
+
+def before_assignment(
+    inputs: Tensor, state: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state, copied on torch if a gradient of the inputs needs it.
+
+    torch assigns in place, but autograd still needs the old values.
+    """
+    if getattr(inputs, "requires_grad", False):
+        return keras.tree.map_structure(ops.copy, state)
+    return state
+
+
+def bounded(values: Tensor, least: float) -> Tensor:
+    """The values, but at least `least`; NaN stays NaN.
+
+    A clip, because on torch `ops.maximum` rounds float64 to float32.
+    """
+    return ops.clip(values, least, float("inf"))
 
 
 def _group_size(columns: int, k: int) -> int:

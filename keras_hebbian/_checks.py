@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,6 +11,11 @@ import numpy as np
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
+
+_OF_OPTIMIZERS = (
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ReduceLROnPlateau,
+)
 
 
 def _functional_class() -> type:
@@ -34,6 +40,16 @@ def check_labels(model: Any, y: Any) -> None:
         )
 
 
+def check_weights(*weights: Any) -> None:
+    """Rejects weights of samples or classes."""
+    if any(each is not None for each in weights):
+        raise ValueError(
+            "Expected `compile(loss=...)` for `class_weight` or "
+            "`sample_weight`: local layers weight all samples equally. "
+            "Received: loss=None"
+        )
+
+
 def check_fit(
     model: Any,
     x: Any = None,
@@ -46,40 +62,9 @@ def check_fit(
     **others: Any,
 ) -> None:
     """Rejects or warns about arguments with no effect without a loss."""
-    if class_weight is not None or sample_weight is not None:
-        raise ValueError(
-            "Expected `compile(loss=...)` for `class_weight` or "
-            "`sample_weight`: local layers weight all samples equally. "
-            "Received: loss=None"
-        )
-    arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(x))
-    if arrays:
+    check_weights(class_weight, sample_weight)
+    if all(hasattr(each, "shape") for each in keras.tree.flatten(x)):
         check_labels(model, y)
-    unused = []
-    if not model._is_measured():
-        if y is not None:
-            unused.append("the labels `y`")
-        validated = validation_data is not None or validation_split
-        if validated and not model._has_own("test_step"):
-            unused.append("the validation data (see `compile(metrics=...)`)")
-    trained = [x.path for x in model.trainable_weights]
-    if trained:
-        unused.append(f"the trainable weights {', '.join(trained)}")
-    # Keras wraps its default optimizer if it scales the loss.
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if optimizer is not None:
-        default = keras.optimizers.RMSprop(name=optimizer.name)
-        if optimizer.get_config() != default.get_config():
-            unused.append(f"the optimizer {type(optimizer).__name__}")
-    of_optimizers = (
-        keras.callbacks.LearningRateScheduler,
-        keras.callbacks.ReduceLROnPlateau,
-    )
-    unused += [
-        f"the callback {type(each).__name__} (see `LinearRateDecay`)"
-        for each in keras.tree.flatten(callbacks)
-        if isinstance(each, of_optimizers)
-    ]
     if _is_frozen(model):
         warnings.warn(
             "Nothing learns in this `fit`, because the model or all of its "
@@ -87,13 +72,37 @@ def check_fit(
             f"{', '.join(layer.name for layer in local_layers(model))}",
             stacklevel=4,
         )
+    validated = validation_data is not None or bool(validation_split)
+    unused = "; ".join(_unused(model, y, callbacks, validated))
     if unused:
         warnings.warn(
             "Without a loss only the local layers learn. These have no "
-            f"effect: {'; '.join(unused)}. Leave them out, or use "
-            "`compile(loss=...)`",
+            f"effect: {unused}. Leave them out, or use `compile(loss=...)`",
             stacklevel=4,
         )
+
+
+def _unused(
+    model: Any, y: Any, callbacks: Any, validated: bool
+) -> Iterator[str]:
+    """What has no effect without a loss."""
+    if not model._is_measured():
+        if y is not None:
+            yield "the labels `y`"
+        if validated and not model._has_own("test_step"):
+            yield "the validation data (see `compile(metrics=...)`)"
+    trained = [x.path for x in model.trainable_weights]
+    if trained:
+        yield f"the trainable weights {', '.join(trained)}"
+    # Keras wraps its default optimizer if it scales the loss.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer is not None:
+        default = keras.optimizers.RMSprop(name=optimizer.name)
+        if optimizer.get_config() != default.get_config():
+            yield f"the optimizer {type(optimizer).__name__}"
+    for each in keras.tree.flatten(callbacks):
+        if isinstance(each, _OF_OPTIMIZERS):
+            yield f"the callback {type(each).__name__} (see `LinearRateDecay`)"
 
 
 def _is_frozen(model: Any) -> bool:

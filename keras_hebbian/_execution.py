@@ -88,7 +88,7 @@ def rows_per_step(model: keras.Model, given: dict[str, Any]) -> int | None:
 
 
 def rows_of(
-    x: np.ndarray, size: int, steps: int, shuffle: bool = True
+    x: np.ndarray, size: int, steps: int, shuffle: bool
 ) -> dict[str, Any]:
     """The arguments of `fit` that replace these if the step takes rows.
 

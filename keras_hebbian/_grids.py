@@ -5,16 +5,15 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from keras_hebbian._arguments import Tensor, check_choice, check_integer
+from keras_hebbian._arguments import Tensor, check_choice, check_integers
 
 TOPOLOGIES = ("rectangular", "hexagonal")
 
 
-@dataclasses.dataclass(frozen=True, init=False)
+@dataclasses.dataclass(init=False)
 class Grid:
     """The units of a map, in a row or in rows and columns.
 
@@ -42,10 +41,9 @@ class Grid:
         topology: str = "rectangular",
         toroidal: bool = False,
     ) -> None:
-        check_choice("topology", topology, TOPOLOGIES)
-        object.__setattr__(self, "shape", _check_shape(shape))
-        object.__setattr__(self, "topology", topology)
-        object.__setattr__(self, "toroidal", bool(toroidal))
+        self.shape = check_integers("shape", shape, most=2)
+        self.topology = check_choice("topology", topology, TOPOLOGIES)
+        self.toroidal = bool(toroidal)
         if self.topology == "hexagonal" and (
             len(self.shape) < 2 or (self.toroidal and self.shape[1] % 2)
         ):
@@ -127,14 +125,3 @@ class Grid:
                 apart = kernel[:, near] - kernel[:, [unit]]
                 means[unit] = np.linalg.norm(apart, axis=0).mean()
         return means
-
-
-def _check_shape(shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, list | tuple):
-        shape = (shape,)
-    if not 1 <= len(shape) <= 2:
-        raise ValueError(
-            "Expected `shape` to be one or two integers. "
-            f"Received: shape={shape!r}"
-        )
-    return tuple(check_integer("shape", size, minimum=1) for size in shape)

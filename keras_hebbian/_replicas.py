@@ -52,14 +52,14 @@ def sum_over_replicas(values: Any) -> Any:
     step is one program over the global batch, the values are returned
     unchanged.
 
+    Formula: `sum over replicas r of values[r]`, of the same shape.
+
     Example:
 
     >>> import numpy as np
     >>> import keras_hebbian as kh
     >>> kh.sum_over_replicas(np.ones(2)).tolist()
     [1.0, 1.0]
-
-    Formula: `sum over replicas r of values[r]`, of the same shape.
 
     Args:
         values: Tensor of any shape, or nested structure of tensors.

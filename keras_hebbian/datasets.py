@@ -48,7 +48,7 @@ def load_data(source: str | os.PathLike[str]) -> tuple[Split, Split]:
     Raises:
         ValueError: If the source is unknown, if the file cannot be read or
             lacks the expected arrays, if there is not one label per image, if
-            training and test images have different shapes, if labels are no
+            training and test images have different shapes, if labels are not
             class indices, or if images are neither of dtype uint8 nor within
             [0, 1].
         FileNotFoundError: If the file does not exist.
@@ -92,7 +92,13 @@ def _load_digits() -> dict[str, np.ndarray]:
 
 
 def _load_file(path: pathlib.Path) -> dict[str, np.ndarray]:
-    readers = {".npz": _load_npz, ".mat": _load_mat}
+    readers = {
+        ".npz": (_load_npz, f"an .npz file with the arrays {', '.join(_KEYS)}"),
+        ".mat": (
+            _load_mat,
+            "a .mat file with the matrices train0..train9 and test0..test9",
+        ),
+    }
     if path.suffix not in readers:
         names = ", ".join(("digits", *_KERAS))
         raise ValueError(
@@ -103,38 +109,32 @@ def _load_file(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(
             f"Expected a data file. Received: {path}, which does not exist"
         )
-    return readers[path.suffix](path)
-
-
-def _load_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    expected = f"an .npz file with the arrays {', '.join(_KEYS)}"
+    read, expected = readers[path.suffix]
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in _KEYS}
+        return read(path)
     except Exception as error:
         raise ValueError(
             f"Expected {expected}. Received: {path} ({error})"
         ) from error
+
+
+def _load_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in _KEYS}
 
 
 def _load_mat(path: pathlib.Path) -> dict[str, np.ndarray]:
     from scipy.io import loadmat
 
-    expected = "a .mat file with the matrices train0..train9 and test0..test9"
+    file = loadmat(path)
     arrays: dict[str, np.ndarray] = {}
-    try:
-        file = loadmat(path)
-        for split in ("train", "test"):
-            rows = [file[f"{split}{digit}"] for digit in range(10)]
-            side = math.isqrt(rows[0].shape[1])
-            arrays[f"x_{split}"] = np.concatenate(rows).reshape(-1, side, side)
-            arrays[f"y_{split}"] = np.repeat(
-                np.arange(10), [len(images) for images in rows]
-            )
-    except Exception as error:
-        raise ValueError(
-            f"Expected {expected}. Received: {path} ({error})"
-        ) from error
+    for split in ("train", "test"):
+        rows = [file[f"{split}{digit}"] for digit in range(10)]
+        side = math.isqrt(rows[0].shape[1])
+        arrays[f"x_{split}"] = np.concatenate(rows).reshape(-1, side, side)
+        arrays[f"y_{split}"] = np.repeat(
+            np.arange(10), [len(images) for images in rows]
+        )
     return arrays
 
 

@@ -97,7 +97,7 @@ class PowerLoss(keras.losses.Loss):
         y_true = ops.convert_to_tensor(y_true)  # Keras leaves lists as lists
         y_pred = ops.convert_to_tensor(y_pred)
         meant, other = self._classes(y_true, y_pred)
-        kind = "class indices" if self.from_indices else "1 and -1 or 0"
+        kind = "class indices" if self.from_indices else "1 and -1, or 1 and 0"
         if visible(ops.all(meant | other)) == 0:
             # In NumPy, because on JAX a minimum may pass over NaN.
             seen = ops.convert_to_numpy(ops.cast(y_true, "float32"))

@@ -17,6 +17,7 @@ from keras_hebbian._checks import (
     check_fit,
     check_labels,
     check_values,
+    check_weights,
 )
 from keras_hebbian._execution import (
     execution_of,
@@ -144,19 +145,21 @@ class _LocalTraining(_Mixin):
 
         A callback may train the model within a fit, which then goes on.
         """
-        within, names = self._fitting, []
-        if within:
-            names = ["steps_per_execution", "_rows", "_learning", *_FUNCTIONS]
-        before = {name: getattr(self, name) for name in names}
+        if self._fitting:
+            names = ("steps_per_execution", "_rows", "_learning", *_FUNCTIONS)
+            before = {name: getattr(self, name) for name in names}
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    setattr(self, name, value)
+            return
         self._fitting = True
         try:
             yield
         finally:
-            self._fitting = within
-            for name, value in before.items():
-                setattr(self, name, value)
-            if not within:
-                self._set_execution(self._steps_said(), self._rows)
+            self._fitting = False
+            self._set_execution(self._steps_said(), self._rows)
 
     def _steps_said(self) -> int:
         """The steps per execution, 1 where `compile` leaves them open."""
@@ -207,7 +210,7 @@ class _LocalTraining(_Mixin):
         alone = (
             type(self).call is keras.Sequential.call
             and not any(last in local_layers(x) for x in self.layers[:-1])
-            and getattr(type(last), "call", None) is LocalLearningLayer.call
+            and type(last).call is LocalLearningLayer.call
             and not (self._forward_hooks or last._forward_hooks)
         )
         return last if alone else None
@@ -225,8 +228,8 @@ class _LocalTraining(_Mixin):
         if isinstance(data, Rows):
             data = data.take()
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if training and sample_weight is not None:
-            check_fit(self, sample_weight=sample_weight)
+        if training:
+            check_weights(sample_weight)
         check_labels(self, y)
         measured = self._is_measured()
         with unread(None if measured else self._last_layer()):
@@ -332,22 +335,8 @@ class _LocalTraining(_Mixin):
 class HebbianModel(_LocalTraining, keras.Model):
     """A `keras.Model` that fits without labels, loss or gradient.
 
-    Use it like `keras.Model`: with inputs and outputs, or subclassed. After
-    `compile()` without a loss, each step of `fit(x)` is one forward pass in
-    which the local layers learn, and nothing else. With `compile(loss=...)`,
-    all other layers are trained by backpropagation in the same `fit`. In both
-    cases the history and, at the end of each epoch, the progress bar show the
-    values that the local layers report; with several local layers, each name
-    starts with the name of its layer. `evaluate` returns the compiled metrics
-    or, if there are none, the reported values.
-
-    Without a loss and without `steps_per_execution` in `compile`, `fit` runs
-    40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
-    the epochs have 200 batches or more in all, no callback acts on each batch,
-    and neither `steps_per_epoch` nor `validation_steps` is given. Without
-    `jit_compile` in `compile`, it then compiles them with XLA on TensorFlow and
-    a CPU if all layers are dense local layers, or layers of Keras without
-    weights.
+    Use it like `keras.Model`: with inputs and outputs, or subclassed. It fits,
+    evaluates and reports as `HebbianSequential` does.
 
     Example:
 
@@ -366,13 +355,7 @@ class HebbianModel(_LocalTraining, keras.Model):
         **kwargs: Arguments of `keras.Model`.
 
     Raises:
-        ValueError: In `fit`, if `epochs` or `batch_size` is no whole number,
-            if an array is empty, or if a local layer that gets it unchanged
-            cannot learn from all of it (values that are not finite, or
-            negative ones for `LateralInhibitionSparse`). Without a loss, also
-            for `sample_weight` or `class_weight`, if metrics get no labels, or
-            if the model has no local layer, or a layer or regularizer adds a
-            loss.
+        ValueError: In `fit`, as for `HebbianSequential`.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -448,8 +431,8 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
         name: Name of the model. Defaults to `None`.
 
     Raises:
-        ValueError: In `fit`, if `epochs` or `batch_size` is no whole number,
-            if an array is empty, or if a local layer that gets it unchanged
+        ValueError: In `fit`, if `epochs` or `batch_size` is not an integer, if
+            an array is empty, or if a local layer that gets it unchanged
             cannot learn from all of it (values that are not finite, or
             negative ones for `LateralInhibitionSparse`). Without a loss, also
             for `sample_weight` or `class_weight`, if metrics get no labels, or

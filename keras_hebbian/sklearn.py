@@ -108,8 +108,9 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     ) -> None:
         if not _BASES:
             raise ImportError(
-                "SKLearnTransformer needs scikit-learn >= 1.6: "
-                "`pip install scikit-learn`"
+                "Expected scikit-learn >= 1.6 for SKLearnTransformer: "
+                "`pip install scikit-learn`. Received: an older version, or "
+                "none"
             )
         self.model = model
         self.epochs = epochs

@@ -10,6 +10,7 @@ from keras import ops
 
 import keras_hebbian as kh
 from public_classes import (
+    ABSTRACT,
     IMAGES,
     UNITS,
     arguments,
@@ -61,7 +62,7 @@ def test_something_is_found():
     assert len(found(kh.LocalLearningLayer)) >= 2
 
 
-@every_class
+@pytest.mark.parametrize("public", [*found(), *ABSTRACT], **by_name)
 def test_the_docstring_documents_the_signature(public):
     documented = inspect.getdoc(public)
     assert "\n>>> " in documented.partition("\nExample:\n")[2] or not (

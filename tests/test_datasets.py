@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -126,3 +128,11 @@ def test_an_unknown_source_is_refused(tmp_path):
         kh.datasets.load_data("cats")
     with pytest.raises(FileNotFoundError, match="which does not exist"):
         kh.datasets.load_data(tmp_path / "missing.npz")
+
+
+def test_digits_without_scikit_learn_name_the_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(
+        ImportError, match=r"Expected scikit-learn.*pip install"
+    ):
+        kh.datasets.load_data("digits")

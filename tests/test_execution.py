@@ -1,5 +1,6 @@
 """How `fit` runs its steps where `compile` leaves that open."""
 
+import inspect
 import math
 
 import keras
@@ -8,7 +9,11 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
-from keras_hebbian._execution import STEPS_PER_EXECUTION, execution_of
+from keras_hebbian._execution import (
+    STEPS_PER_EXECUTION,
+    TUNED_FROM,
+    execution_of,
+)
 from keras_hebbian._programs import row_batches
 
 BACKEND = keras.backend.backend()
@@ -383,3 +388,11 @@ def test_a_model_with_its_own_step_gets_its_batches():
     model.compile()
     model.fit(IMAGES, batch_size=4, verbose=0)
     assert set(seen) == {(6,)}
+
+
+def test_the_docstring_has_the_numbers_of_the_code():
+    text = inspect.getdoc(kh.HebbianSequential)
+    steps = STEPS_PER_EXECUTION
+    assert f"{steps['tensorflow']} steps per execution on TensorFlow" in text
+    assert f"{steps['jax']} on JAX" in text
+    assert f"{TUNED_FROM} batches or more" in text

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import keras_hebbian as kh
+from keras_hebbian._checks import check_fit
+from keras_hebbian._execution import _COUNTED, _FOR_ROWS
 from keras_hebbian.layers.local_layers import local_layers
 
 IMAGES = np.random.default_rng(0).random((40, 6), dtype="float32")
@@ -59,17 +61,18 @@ def test_the_functional_class_is_that_of_a_model_of_tensors():
     model = kh.HebbianModel(inputs, outputs)
     assert type(keras.Model(inputs, outputs)) in type(model).__mro__, (
         "`keras.Model(inputs, outputs)` no longer makes an instance of one "
-        "class; `_Functional` in models.py relies on it."
+        "class; `Functional` in _checks.py relies on it."
     )
     assert not issubclass(kh.HebbianModel, type(keras.Model(inputs, outputs)))
 
 
 def test_fit_takes_what_models_look_at():
     names = set(inspect.signature(keras.Model.fit).parameters)
-    expected = {"x", "y", "callbacks", "class_weight", "sample_weight"}
+    checked = set(inspect.signature(check_fit).parameters)
+    expected = (checked - {"model", "others"}) | _FOR_ROWS | set(_COUNTED)
     assert expected <= names, (
-        "`keras.Model.fit` has other arguments now; `fit` in models.py binds "
-        "them by name."
+        "`keras.Model.fit` has other arguments now; models.py, _checks.py and "
+        f"_execution.py read {expected - names} by name."
     )
 
 
@@ -82,8 +85,10 @@ def test_compiled_models_have_the_attributes_that_models_read():
         "compiled",
         "jit_compile",
         "loss",
+        "predict_function",
         "run_eagerly",
         "steps_per_execution",
+        "test_function",
         "train_function",
     ):
         assert hasattr(model, name), (

@@ -139,7 +139,7 @@ def test_the_gradient_of_power_1_stays_within_its_slopes():
 @pytest.mark.parametrize("from_indices", [False, True])
 def test_labels_of_no_class_are_refused_or_seen(from_indices):
     loss = kh.PowerLoss(from_indices=from_indices)
-    kind = "class indices" if from_indices else "1 and -1 or 0"
+    kind = "class indices" if from_indices else "1 and -1, or 1 and 0"
     predictions = np.zeros((2, 3), "float32")
     mixed = [0, 1, -1]  # -1 or 0 for the other classes, not both
     for value in (0.5, 3, -2, np.nan, *([] if from_indices else [mixed])):

@@ -3,7 +3,6 @@ import subprocess
 import sys
 
 import keras
-import pytest
 
 import keras_hebbian as kh
 
@@ -19,15 +18,6 @@ def test_every_public_name_is_in_its_own_module_too():
         assert getattr(home, public.__name__) is public
     assert set(kh.__all__) <= set(vars(kh))
     assert {value.__name__ for value in CLASSES} <= set(kh.__all__)
-
-
-@pytest.mark.parametrize("public", CLASSES, ids=lambda x: x.__name__)
-def test_docstrings_name_every_argument(public):
-    signature = inspect.signature(public.__init__)
-    documented = inspect.getdoc(public)
-    for name, parameter in list(signature.parameters.items())[1:]:
-        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD:
-            assert f"\n    {name}: " in documented
 
 
 def test_layers_are_registered_under_the_package():

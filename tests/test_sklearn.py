@@ -259,3 +259,14 @@ def test_without_scikit_learn_only_the_transformer_is_missing(monkeypatch):
     names = runpy.run_path(kh.SKLearnTransformer.__init__.__code__.co_filename)
     with pytest.raises(ImportError, match="pip install scikit-learn"):
         names["SKLearnTransformer"](kh.HebbianCompetitive, units=4)
+
+
+def test_a_generator_gives_the_seed():
+    kernels = [
+        kernel_of(
+            competing(random_state=np.random.RandomState(seed)).fit(SAMPLES)
+        )
+        for seed in (3, 3, 4)
+    ]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert np.abs(kernels[0] - kernels[2]).max() > 0

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_hebbian._backend import bounded
 from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
 RIDGE = 0.01
@@ -47,7 +48,7 @@ def _unit_vectors(values: Any, axis: int) -> Any:
     """Values divided by their lengths; `keras.ops.normalize` bounds these."""
     lengths = keras.ops.norm(values, axis=axis, keepdims=True)
     tiny = float(np.finfo("float32").tiny)
-    return values / keras.ops.clip(lengths, tiny, float("inf"))
+    return values / bounded(lengths, tiny)
 
 
 def _halves(samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -59,28 +59,27 @@ def _palette() -> "Image.Image":
     return image
 
 
-def frames_of(directory: pathlib.Path, name: str, last: int) -> list[str]:
+def frames_of(
+    directory: pathlib.Path, name: str, last: int
+) -> list[pathlib.Path]:
     """The image files of a layer in their order, up to the number `last`."""
-    pattern = glob.escape(str(directory / name)) + "_*.png"
-    numbers = {
-        file: pathlib.Path(file).stem.removeprefix(f"{name}_")
-        for file in sorted(glob.glob(pattern))
-    }
+    start = f"{name}_"
     return [
         file
-        for file, number in numbers.items()
-        if number.isdigit() and int(number) <= last
+        for file in sorted(directory.glob(f"{glob.escape(start)}*.png"))
+        if (number := file.stem.removeprefix(start)).isdigit()
+        and int(number) <= last
     ]
 
 
-def animate(path: pathlib.Path, files: Sequence[str]) -> None:
+def animate(path: pathlib.Path, files: Sequence[pathlib.Path]) -> None:
     """Writes an animation of about ten seconds that pauses at its end.
 
     It starts with the last frame, which viewers that show no motion display.
     """
     from PIL import Image
 
-    def frame(file: str) -> Image.Image:
+    def frame(file: pathlib.Path) -> Image.Image:
         with Image.open(file) as opened:
             image = opened.convert("RGB")
         image.thumbnail((GIF_SIDE, GIF_SIDE))
@@ -152,7 +151,5 @@ def require(module: str, purpose: str) -> Any:
 
 def in_notebook() -> bool:
     """Whether this runs in a notebook kernel."""
-    if "IPython" not in sys.modules:
-        return False
-    shell = importlib.import_module("IPython").get_ipython()
-    return hasattr(shell, "kernel")
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

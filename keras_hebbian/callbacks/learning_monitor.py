@@ -290,7 +290,7 @@ def _compute(
     if positions > POSITIONS:
         chosen = rng.choice(positions, POSITIONS, replace=False)
         inputs = keras.ops.take(inputs, chosen, axis=1)
-    state = {name: weight.value for name, weight in layer.state.items()}
+    state = layer._values()
     response = layer._for_rows(layer.respond, inputs, state)
     drives, outputs = (
         keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))

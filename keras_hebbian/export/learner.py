@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_hebbian._arguments import LARGEST, Tensor
-from keras_hebbian.layers.local_layers import collect, local_layers
+from keras_hebbian.layers.local_layers import collect, local_layers, untaken
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
@@ -212,8 +212,5 @@ def _named(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         name = re.sub(r"\W", "_", name, flags=re.ASCII)
         if not name[0].isalpha():
             name = f"layer_{name}"
-        number = 0
-        while (numbered := f"{name}_{number}" if number else name) in named:
-            number += 1
-        named[numbered] = value
+        named[untaken(name, named)] = value
     return named

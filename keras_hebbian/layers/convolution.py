@@ -6,7 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hebbian._arguments import Tensor, check_choice, check_integer
+from keras_hebbian._arguments import (
+    Tensor,
+    check_choice,
+    check_integer,
+    check_integers,
+)
 from keras_hebbian._backend import convolution_is_fast
 from keras_hebbian.layers import _patches
 from keras_hebbian.layers.kernel_layer import KernelLayer
@@ -142,10 +147,7 @@ class Convolution(keras.layers.Wrapper):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = self._check_inputs(input_shape)
         axes = len(input_shape) - 2
-        self._windows = (
-            _each(self.kernel_size, axes),
-            _each(self.strides, axes),
-        )
+        self._windows = self._windows_for(axes)
         self._check_patches(input_shape)
         image_shape = (*self._windows[0], channels)
         inputs = math.prod(image_shape)
@@ -169,6 +171,12 @@ class Convolution(keras.layers.Wrapper):
             ndim=len(input_shape), axes={-1: channels}
         )
 
+    def _windows_for(
+        self, axes: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes of the patches and distances between them, for each axis."""
+        return _each(self.kernel_size, axes), _each(self.strides, axes)
+
     def _tuples(self) -> list[tuple[int, ...]]:
         given = (self.kernel_size, self.strides)
         return [sizes for sizes in given if isinstance(sizes, tuple)]
@@ -180,7 +188,8 @@ class Convolution(keras.layers.Wrapper):
                 "Expected images with their channels last. Received: "
                 "keras.config.image_data_format()='channels_first'"
             )
-        ranks = [len(sizes) + 2 for sizes in self._tuples()[:1]] or [3, 4, 5]
+        tuples = self._tuples()
+        ranks = [len(tuples[0]) + 2] if tuples else [3, 4, 5]
         if len(input_shape) not in ranks:
             raise ValueError(
                 "Expected inputs `(batch, ..., channels)` of rank "
@@ -232,7 +241,7 @@ class Convolution(keras.layers.Wrapper):
         with_patches = from_all or bool(layer._observers)
         convolves = self._is_convolution(with_patches)
         if with_patches or not convolves:
-            samples = ops.cast(self._patches(inputs), layer.state_dtype)
+            samples = ops.cast(self._all_patches(inputs), layer.state_dtype)
             for observe in layer._observers:
                 observe(samples)
         if convolves:
@@ -242,7 +251,7 @@ class Convolution(keras.layers.Wrapper):
         if from_all:
             layer.update_state(samples, response)
         elif learning:
-            layer.update_state(self._samples(inputs))
+            layer.update_state(self._patches_to_learn(inputs))
         outputs = layer.activation(ops.cast(response, layer.compute_dtype))
         return ops.cast(outputs, self.compute_dtype)
 
@@ -264,7 +273,7 @@ class Convolution(keras.layers.Wrapper):
         self._check_patches(inputs.shape)
         if self.trainable:
             inputs = ops.cast(inputs, self.layer.compute_dtype)
-            self.layer.update_state(self._samples(inputs))
+            self.layer.update_state(self._patches_to_learn(inputs))
 
     def _is_convolution(self, with_patches: bool) -> bool:
         """Whether outputs, which are `inputs @ kernel`, are computed by a
@@ -292,13 +301,13 @@ class Convolution(keras.layers.Wrapper):
     def _padded(self, inputs: Tensor) -> Tensor:
         return _patches.pad(inputs, *self._windows, self.padding)
 
-    def _patches(self, inputs: Tensor) -> Tensor:
+    def _all_patches(self, inputs: Tensor) -> Tensor:
         return _patches.take(self._padded(inputs), *self._windows)
 
-    def _samples(self, inputs: Tensor) -> Tensor:
+    def _patches_to_learn(self, inputs: Tensor) -> Tensor:
         """The patches to learn from, all or random ones."""
         if self.positions is None:
-            return self._patches(inputs)
+            return self._all_patches(inputs)
         inputs = self._padded(ops.stop_gradient(inputs))
         return _patches.draw(
             inputs, *self._windows, self.positions, self.seed_generator
@@ -308,12 +317,7 @@ class Convolution(keras.layers.Wrapper):
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         batch, *sizes, _ = input_shape
-        axes = zip(
-            sizes,
-            _each(self.kernel_size, len(sizes)),
-            _each(self.strides, len(sizes)),
-            strict=True,
-        )
+        axes = zip(sizes, *self._windows_for(len(sizes)), strict=True)
         counts = (
             None if axis[0] is None else _patches.count(*axis, self.padding)
             for axis in axes
@@ -349,14 +353,8 @@ class Convolution(keras.layers.Wrapper):
 
 def _check_sizes(name: str, sizes: Any) -> int | tuple[int, ...]:
     """One integer for all axes, or a tuple with one for each axis."""
-    if not isinstance(sizes, list | tuple):
-        return check_integer(name, sizes, minimum=1)
-    if not 1 <= len(sizes) <= 3:
-        raise ValueError(
-            f"Expected `{name}` to have one to three integers. "
-            f"Received: {name}={sizes!r}"
-        )
-    return tuple(check_integer(name, size, minimum=1) for size in sizes)
+    checked = check_integers(name, sizes, most=3)
+    return checked if isinstance(sizes, list | tuple) else checked[0]
 
 
 def _each(sizes: int | tuple[int, ...], axes: int) -> tuple[int, ...]:

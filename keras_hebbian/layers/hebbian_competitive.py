@@ -5,11 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_hebbian._arguments import Tensor, check_integer, check_real
-from keras_hebbian._backend import branch, choose, largest_magnitude
+from keras_hebbian._arguments import (
+    Tensor,
+    check_integer,
+    check_precision,
+    check_real,
+)
+from keras_hebbian._backend import branch, choose
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.rate import Rate
@@ -165,10 +169,7 @@ class HebbianCompetitive(KernelLayer):
         self.delta = check_real("delta", delta, minimum=0)
         self.learning_rate = learning_rate
         self.min_norm = check_real("min_norm", min_norm, minimum=0)
-        # Below the smallest normal float32 it would be rounded to 0.
-        self.precision = check_real(
-            "precision", precision, minimum=float(np.finfo("float32").tiny)
-        )
+        self.precision = check_precision(precision)
 
     def build_state(self, input_dim: int) -> None:
         if self.learning_rate is None:
@@ -253,18 +254,12 @@ class HebbianCompetitive(KernelLayer):
             )
         )
         scale = competitive.scale(total, rates, self.precision)
-
-        def start() -> Tensor:
-            # Powers of sums over a batch may be too large or too small.
-            largest = ops.clip(
-                largest_magnitude(total), competitive.TINY, float("inf")
-            )
-            return competitive.at_norm(total / largest, self.p, self.START_NORM)
-
-        def step() -> Tensor:
-            return competitive.step(kernel, total, scale, overwrite=True)
-
-        return choose(starts, start, step), scale
+        learned = choose(
+            starts,
+            lambda: competitive.signed_units(total, self.p, self.START_NORM),
+            lambda: competitive.step(kernel, total, scale, overwrite=True),
+        )
+        return learned, scale
 
     def report(self) -> dict[str, Tensor]:
         """`norm_distance`: the mean distance of the units' p-norms from 1,

@@ -3,13 +3,13 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import (
     Tensor,
     check_choice,
     check_positive,
+    check_precision,
     check_real,
 )
 from keras_hebbian._grids import Grid
@@ -199,9 +199,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
         self.inhibition_rate = inhibition_rate
         self.update = check_choice("update", update, ("batch", "sequential"))
         self.norm = None if norm is None else check_positive("norm", norm)
-        self.precision = check_real(
-            "precision", precision, minimum=float(np.finfo("float32").tiny)
-        )
+        self.precision = check_precision(precision)
         self.kernel_initializer = keras.initializers.get(
             keras.initializers.RandomUniform(0.0, 1.0)
             if kernel_initializer is None
@@ -275,15 +273,20 @@ class LateralInhibitionSparse(LocalLearningLayer):
     ) -> dict[str, Tensor]:
         old = self._learned(state)
         inputs = self._scaled(inputs)
-        neighbors = self._neighbors(rates)
-        state_rates = State(
+        options = (
+            self.non_negative_inhibition,
+            self.norm,
+            self._neighbors(rates),
+        )
+        steps = State(
             rates["learning_rate"],
             rates["threshold_rate"],
             rates["inhibition_rate"],
         )
         if self.update == "sequential":
-            new, activity, samples = self._one_by_one(
-                inputs, old, state_rates, neighbors
+            check_one_replica()
+            new, activity, samples = lateral_inhibition.one_by_one(
+                inputs, old, steps, self.sparsity, self.precision, *options
             )
         else:
             added, activity, samples = sum_over_replicas(
@@ -296,14 +299,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
                 )
             )
             new = lateral_inhibition.step(
-                old,
-                added,
-                state_rates,
-                self.precision,
-                self.GROWTH,
-                self.non_negative_inhibition,
-                self.norm,
-                neighbors,
+                old, added, steps, self.precision, self.GROWTH, *options
             )
         # An average over about ten wins of each unit.
         kept = ops.exp(samples * (-0.1 * self.sparsity))
@@ -315,27 +311,6 @@ class LateralInhibitionSparse(LocalLearningLayer):
             return None
         near = ops.convert_to_tensor(self.grid.adjacency, "bool")
         return Neighbors(near, rates["excitation"])
-
-    def _one_by_one(
-        self,
-        inputs: Tensor,
-        state: State,
-        rates: State,
-        neighbors: Neighbors | None,
-    ) -> tuple[State, Tensor, Tensor]:
-        check_one_replica()
-        state, activity = lateral_inhibition.one_by_one(
-            inputs,
-            state,
-            rates,
-            self.sparsity,
-            self.precision,
-            self.non_negative_inhibition,
-            self.norm,
-            neighbors,
-        )
-        samples = ops.cast(ops.shape(inputs)[0], activity.dtype)
-        return state, activity, samples
 
     def report(self) -> dict[str, Tensor]:
         """`activity`: mean activity as a multiple of `sparsity`, 1 on target;

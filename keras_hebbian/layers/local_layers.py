@@ -1,6 +1,6 @@
 """The local layers of a model, and names for their values in the logs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import keras
@@ -24,12 +24,17 @@ def named(
     """
     found: dict[str, LocalLearningLayer] = {}
     for layer in layers:
-        name, number = layer.name, 0
-        while name in found:
-            number += 1
-            name = f"{layer.name}_{number}"
-        found[name] = layer
+        found[untaken(layer.name, found)] = layer
     return found
+
+
+def untaken(name: str, taken: Container[str]) -> str:
+    """The name, with a number at its end if it is taken."""
+    numbered, number = name, 0
+    while numbered in taken:
+        number += 1
+        numbered = f"{name}_{number}"
+    return numbered
 
 
 def collect(

@@ -13,7 +13,7 @@ from keras import ops
 from keras.optimizers import schedules
 
 from keras_hebbian._arguments import Tensor, check_integer
-from keras_hebbian._backend import all_finite, choose
+from keras_hebbian._backend import all_finite, before_assignment, choose
 from keras_hebbian._replicas import sum_over_replicas
 
 # The layer whose outputs nobody reads while it learns.
@@ -323,8 +323,8 @@ class LocalLearningLayer(keras.layers.Layer):
         learning = bool(training) and self.trainable
         state = self._values_for(inputs, learning)
         response = None
-        unread = learning and _unread.get() is self
-        if self.needs_response or not unread:
+        is_unread = learning and _unread.get() is self
+        if self.needs_response or not is_unread:
             response = self._for_rows(self.respond, inputs, state)
         if learning:
             self._learn(inputs, response, state)
@@ -352,6 +352,7 @@ class LocalLearningLayer(keras.layers.Layer):
         """
         self._check_inputs(inputs.shape)
         if self.trainable:
+            # Rounded as in `call`, before which Keras casts its inputs.
             inputs = ops.cast(inputs, self.compute_dtype)
             inputs = ops.cast(inputs, self.state_dtype)
             state = self._values()
@@ -406,10 +407,7 @@ class LocalLearningLayer(keras.layers.Layer):
     def _values_for(self, inputs: Tensor, learning: bool) -> dict[str, Tensor]:
         """The state for outputs, which learning from the inputs may follow."""
         state = self._values()
-        if learning and getattr(inputs, "requires_grad", False):
-            # torch assigns in place, but autograd still needs the old values.
-            state = {name: ops.copy(value) for name, value in state.items()}
-        return state
+        return before_assignment(inputs, state) if learning else state
 
     def _for_rows(
         self,

@@ -206,8 +206,7 @@ class SelfOrganizingMap(KernelLayer):
         kernel = state["kernel"]
         if self.update == "sequential":
             check_one_replica()
-            kernel, total = rule.one_by_one(inputs, kernel, *arguments)
-            samples = ops.cast(ops.shape(inputs)[0], kernel.dtype)
+            kernel, total, samples = rule.one_by_one(inputs, kernel, *arguments)
         else:
             added = sum_over_replicas(rule.sums(inputs, response, *arguments))
             kernel = rule.step(kernel, added)

@@ -3,10 +3,14 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_hebbian._arguments import Tensor, check_positive, check_real
+from keras_hebbian._arguments import (
+    Tensor,
+    check_positive,
+    check_precision,
+    check_real,
+)
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.rate import Rate
@@ -152,10 +156,7 @@ class SoftHebb(KernelLayer):
         self.radius = radius
         self.rate_exponent = check_real("rate_exponent", rate_exponent, 0)
         self.anti_hebbian = bool(anti_hebbian)
-        # Below the smallest normal float32 it would be rounded to 0.
-        self.precision = check_real(
-            "precision", precision, minimum=float(np.finfo("float32").tiny)
-        )
+        self.precision = check_precision(precision)
 
     def learn(
         self,

@@ -13,7 +13,7 @@ from keras_hebbian._arguments import (
     check_class_indices,
     check_integer,
 )
-from keras_hebbian._backend import visible
+from keras_hebbian._backend import bounded, first, visible
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 BATCH = 1024
@@ -239,19 +239,10 @@ class WinnerClassifier(keras.layers.Layer):
             )
         if self.layer is not None:
             inputs = self.layer.competition(inputs)
-        shares = votes / ops.clip(total, 1, np.inf)[:, None]
+        shares = votes / bounded(total, 1)[:, None]
         rivals = ops.where(total > 0, inputs, -np.inf)
-        # The first of the largest; `argmax` suits neither ONNX nor LiteRT.
-        units = self.votes.shape[0]
-        winner = ops.min(
-            ops.where(
-                rivals == ops.max(rivals, axis=-1, keepdims=True),
-                np.arange(units, dtype="int32"),
-                units - 1,
-            ),
-            axis=-1,
-        )
-        scores = ops.take(shares, winner, axis=0)
+        _, winners = first(rivals)
+        scores = ops.take(shares, winners, axis=0)
         # LiteRT has no `isnan`.
         undefined = ops.any(inputs != inputs, axis=-1, keepdims=True)
         undefined = ops.logical_or(undefined, wins == 0)

@@ -1,4 +1,4 @@
-"""Figures from arrays, without Keras and without opening a window."""
+"""Figures from arrays, without a model and without opening a window."""
 
 from .inhibition import plot_inhibition
 from .maps import plot_component_planes, plot_hits, plot_u_matrix

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -111,44 +111,14 @@ def plot_history(
     """
     if isinstance(metrics, str):
         metrics = [metrics]
-    if hasattr(histories, "history"):
-        histories = {"": histories}
-    if not isinstance(histories, Mapping):
-        raise ValueError(
-            "Expected a dict of histories by the name of each model, or a "
-            f"single one. Received: a {type(histories).__name__}"
-        )
-    curves: dict[str, Any] = {
-        str(name): getattr(each, "history", each)
-        for name, each in histories.items()
-    }
-    first = {
-        str(name): min(getattr(each, "epoch", None) or [0]) + 1
-        for name, each in histories.items()
-    }
-    if not all(isinstance(each, Mapping) for each in curves.values()):
-        curves, first = {"": histories}, {"": 1}
+    runs = _runs(histories)
     figure = new_figure(5 * len(metrics), 3.8, layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        for number, (name, history) in enumerate(curves.items()):
-            color = COLORS[number % len(COLORS)]
-            validated = f"val_{metric}" in history
-            for key, style, kind in (
-                (metric, "--" if validated else "-", "training"),
-                (f"val_{metric}", "-", "validation"),
-            ):
-                if key in history:
-                    values = history[key]
-                    all_epochs = len(history.get(metric, values))
-                    every = max(1, all_epochs // max(1, len(values)))
-                    epochs = (
-                        first[name] - 1 + every * np.arange(1, len(values) + 1)
-                    )
-                    label = ", ".join(filter(None, (name, kind)))
-                    axes.plot(epochs, values, style, color=color, label=label)
+        for number, run in enumerate(runs):
+            _draw_run(axes, metric, run, COLORS[number % len(COLORS)])
         if not axes.lines:
-            known = sorted({key for each in curves.values() for key in each})
+            known = sorted({key for run in runs for key in run.curves})
             raise ValueError(
                 f"Expected histories with {metric!r}. Received: {known}"
             )
@@ -158,8 +128,54 @@ def plot_history(
     return figure
 
 
+class _Run(NamedTuple):
+    """A training run."""
+
+    name: str
+    curves: Any
+    before: int  # number of epochs before the first value
+
+
+def _runs(histories: Any) -> list[_Run]:
+    """The runs, of which a single one has no name."""
+    if hasattr(histories, "history"):
+        histories = {"": histories}
+    if not isinstance(histories, Mapping):
+        raise ValueError(
+            "Expected a dict of histories by the name of each model, or a "
+            f"single one. Received: a {type(histories).__name__}"
+        )
+    runs = [
+        _Run(
+            str(name),
+            getattr(each, "history", each),
+            min(getattr(each, "epoch", None) or [0]),
+        )
+        for name, each in histories.items()
+    ]
+    if all(isinstance(run.curves, Mapping) for run in runs):
+        return runs
+    return [_Run("", histories, 0)]
+
+
+def _draw_run(axes: "Axes", metric: str, run: _Run, color: str) -> None:
+    """Draws the curves of a metric on training and validation data."""
+    validated = f"val_{metric}" in run.curves
+    for key, style, kind in (
+        (metric, "--" if validated else "-", "training"),
+        (f"val_{metric}", "-", "validation"),
+    ):
+        if key in run.curves:
+            values = run.curves[key]
+            count = len(values)
+            every = max(1, len(run.curves.get(metric, values)) // max(1, count))
+            epochs = run.before + every * np.arange(1, count + 1)
+            label = ", ".join(filter(None, (run.name, kind)))
+            axes.plot(epochs, values, style, color=color, label=label)
+
+
 def _count_whole(axes: "Axes") -> None:
-    """Ticks at whole epochs, also where there is but one."""
+    """Ticks at whole epochs, even if there is only one."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -26,6 +26,7 @@ from keras_hebbian._arguments import Tensor
 from keras_hebbian._backend import (
     add_product,
     add_segments,
+    bounded,
     first_and_kth,
     largest_magnitude,
     lengths,
@@ -97,7 +98,7 @@ def start(draw: Tensor, p: float, norm: float) -> Tensor:
 
 def at_norm(kernel: Tensor, p: float, norm: float) -> Tensor:
     """The kernel with each unit scaled to the p-norm `norm`."""
-    return kernel * (norm / ops.clip(norms(kernel, p), TINY, float("inf")))
+    return kernel * (norm / bounded(norms(kernel, p), TINY))
 
 
 def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
@@ -114,6 +115,15 @@ def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
     return ops.transpose(inputs) @ (inputs @ centred)
 
 
+def signed_units(total: Tensor, p: float, norm: float) -> Tensor:
+    """The kernel that starts from sums of `signed_start`, at p-norm `norm`.
+
+    It does not depend on their scale, so that no power over- or underflows.
+    """
+    largest = bounded(largest_magnitude(total), TINY)
+    return at_norm(total / largest, p, norm)
+
+
 def at_least(
     kernel: Tensor, p: float, norm: float, overwrite: bool = False
 ) -> Tensor:
@@ -122,8 +132,8 @@ def at_least(
     A step may take a unit far below norm 1, where it loses every sample. With
     `overwrite`, the result may take the memory of the kernel.
     """
-    present = ops.clip(norms(kernel, p), TINY, float("inf"))
-    factors = ops.clip(norm / present, 1.0, float("inf"))
+    present = bounded(norms(kernel, p), TINY)
+    factors = bounded(norm / present, 1.0)
     return multiply(kernel, factors, overwrite)
 
 
@@ -158,7 +168,7 @@ def scale(direction: Tensor, rate: Tensor, precision: float) -> Tensor:
     finite.
     """
     largest = largest_magnitude(direction)
-    largest = ops.clip(largest, precision, float("inf"))
+    largest = bounded(largest, precision)
     finite = largest < float("inf")
     return ops.where(finite, rate / largest, float("nan"))
 

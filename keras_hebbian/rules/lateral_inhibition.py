@@ -29,8 +29,11 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import one_after_another, zero_up_to
-from keras_hebbian.rules.competitive import TINY, at_norm
+from keras_hebbian._backend import bounded, one_after_another, zero_up_to
+from keras_hebbian.rules.competitive import at_norm
+
+SHORTEST = 1e-19
+"""The length of a sample whose square float32 still holds."""
 
 
 class State(NamedTuple):
@@ -51,10 +54,10 @@ class Neighbors(NamedTuple):
 def scaled(inputs: Tensor, norm: float) -> Tensor:
     """The samples scaled to the Euclidean norm `norm`, `(batch, inputs)`.
 
-    A sample of zeros stays zero.
+    A sample of zeros stays zero, and one shorter than 1e-19 remains shorter.
     """
     lengths = ops.sqrt(ops.sum(inputs * inputs, axis=-1, keepdims=True))
-    return inputs * (norm / ops.clip(lengths, TINY, float("inf")))
+    return inputs * (norm / bounded(lengths, SHORTEST))
 
 
 def settle(inputs: Tensor, state: State) -> Tensor:
@@ -92,9 +95,7 @@ def sums(
     """
     inputs = ops.cast(inputs, outputs.dtype)
     reconstruction = outputs @ ops.transpose(kernel)  # (batch, inputs)
-    error = (inputs - reconstruction) / ops.clip(
-        reconstruction, precision, float("inf")
-    )
+    error = (inputs - reconstruction) / bounded(reconstruction, precision)
     samples = ops.cast(ops.shape(inputs)[0], outputs.dtype)
     activity = ops.sum(outputs, axis=0)  # (units,)
     added = State(
@@ -152,11 +153,11 @@ def one_by_one(
     non_negative: bool = False,
     norm: float | None = None,
     neighbors: Neighbors | None = None,
-) -> tuple[State, Tensor]:
+) -> tuple[State, Tensor, Tensor]:
     """The state after the samples of a batch, learned one after another.
 
     Returns:
-        The state, and `sum_b o[b, u]`, `(units,)`.
+        The state, `sum_b o[b, u]`, `(units,)`, and the number of samples.
     """
 
     def learn_sample(
@@ -182,4 +183,5 @@ def one_by_one(
 
     none = ops.zeros_like(state.threshold)
     *parts, total = one_after_another(learn_sample, inputs, (*state, none))
-    return State(*parts), total
+    samples = ops.cast(ops.shape(inputs)[0], total.dtype)
+    return State(*parts), total, samples

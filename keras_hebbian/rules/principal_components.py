@@ -34,6 +34,7 @@ import numpy as np
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
+from keras_hebbian._backend import bounded
 
 TINY = float(np.finfo("float32").tiny)
 """The smallest divisor of a rate."""
@@ -97,9 +98,9 @@ def rates(
     if not ordered:
         # On torch `ops.mean` rounds float64 to float32.
         variance = ops.sum(variance) / variance.shape[0]
-    relative = rate / _positive(variance + noise)
-    longest = 1 / _positive(
-        length(ops.concatenate([direction, overlaps]), axis)
+    relative = rate / bounded(variance + noise, TINY)
+    longest = 1 / bounded(
+        length(ops.concatenate([direction, overlaps]), axis), TINY
     )
     # On torch `ops.minimum` rounds float64 to float32.
     return ops.where(relative < longest, relative, longest)
@@ -110,7 +111,7 @@ def length(matrix: Tensor, axis: int | None) -> Tensor:
 
     Values are scaled so that squares neither overflow nor underflow.
     """
-    largest = _positive(ops.max(ops.abs(matrix), axis=axis))
+    largest = bounded(ops.max(ops.abs(matrix), axis=axis), TINY)
     scaled = matrix / largest
     return largest * ops.sqrt(ops.sum(scaled * scaled, axis=axis))
 
@@ -118,7 +119,3 @@ def length(matrix: Tensor, axis: int | None) -> Tensor:
 def average(before: Tensor, value: Tensor, weight: Tensor) -> Tensor:
     """A running average after a batch that has the given weight."""
     return before + weight * (value - before)
-
-
-def _positive(value: Tensor) -> Tensor:
-    return ops.clip(value, TINY, float("inf"))

@@ -33,6 +33,7 @@ from keras import ops
 from keras_hebbian._arguments import Tensor
 from keras_hebbian._backend import (
     add_product,
+    bounded,
     correlation,
     first,
     first_and_kth,
@@ -86,7 +87,7 @@ def _products(inputs: Tensor, kernel: Tensor, dtype: str) -> Tensor:
 
 def _length(squares: Tensor) -> Tensor:
     """A length to divide by and to multiply by again, without a gradient."""
-    return ops.stop_gradient(ops.sqrt(ops.clip(squares, TINY, float("inf"))))
+    return ops.stop_gradient(ops.sqrt(bounded(squares, TINY)))
 
 
 def neighborhood(
@@ -105,7 +106,7 @@ def neighborhood(
         sigma: Radius, a scalar tensor in the dtype of the result.
     """
     if kind == "bubble":
-        sigma = ops.clip(sigma, TINY, float("inf"))  # the winner is at 0
+        sigma = bounded(sigma, TINY)  # the winner is at 0
         near = [
             ops.cast(distance < sigma, sigma.dtype)
             for distance in _distances(
@@ -119,7 +120,7 @@ def neighborhood(
             winners, grid, grid.coordinates, grid.lengths, sigma.dtype
         )
     ]
-    scale = -0.5 / ops.clip(sigma * sigma, TINY, float("inf"))
+    scale = -0.5 / bounded(sigma * sigma, TINY)
     return ops.exp(scale * functools.reduce(operator.add, squares))
 
 
@@ -174,7 +175,7 @@ def step(kernel: Tensor, added: Sums) -> Tensor:
     stays = ops.exp(added.stays)
     # Not `1 - stays`, which rounds to 0 if a unit hardly moves.
     moves = -ops.expm1(added.stays)
-    scale = moves / ops.clip(added.shares, TINY, float("inf"))
+    scale = moves / bounded(added.shares, TINY)
     return add_product(stays * kernel, added.inputs, scale)
 
 
@@ -185,7 +186,7 @@ def one_by_one(
     kind: str,
     sigma: Tensor,
     rate: Tensor,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The kernel after the samples of a batch, learned one after another.
 
     ```
@@ -193,7 +194,8 @@ def one_by_one(
     ```
 
     Returns:
-        The kernel, and the sum of the winners' distances, a scalar.
+        The kernel, the sum of the winners' distances, and the number of
+        samples, both scalars.
     """
 
     def learn_sample(
@@ -207,7 +209,8 @@ def one_by_one(
         return kernel + rate * share * apart, total
 
     none = ops.zeros((), kernel.dtype)
-    return one_after_another(learn_sample, inputs, (kernel, none))
+    kernel, total = one_after_another(learn_sample, inputs, (kernel, none))
+    return kernel, total, ops.cast(ops.shape(inputs)[0], kernel.dtype)
 
 
 def quantization_error(drives: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ import keras
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 import experiment
-from mnist_competitive import competing, learn, unit_norm, winner_model
+from experiment import learn, unit_norm, winner_model
+from mnist_competitive import competing
 
 
 def run(

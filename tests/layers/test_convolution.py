@@ -725,3 +725,15 @@ def test_other_inputs_are_refused():
         with pytest.raises(ValueError, match="incompatible"):
             wrapper(data, training=True)
     assert int(wrapper.layer.iterations) == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "its"),
+    [("mixed_bfloat16", "float32"), ("float32", "mixed_bfloat16")],
+)
+def test_a_wrapper_may_have_a_policy_of_its_own(own, its):
+    wrapper = kh.Convolution(kh.SoftHebb(4, dtype=its), 3, dtype=own)
+    outputs = wrapper(images(2, 6, 6, 1), training=True)
+    dtype = keras.backend.standardize_dtype(outputs.dtype)
+    assert dtype == own.removeprefix("mixed_")
+    assert int(wrapper.layer.iterations) == 1

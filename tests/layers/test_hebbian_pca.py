@@ -349,11 +349,10 @@ def test_a_constraint_holds_after_each_step(digits):
     assert kernel_of(layer).min() == 0
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 @pytest.mark.parametrize("center", [True, False])
-def test_a_batch_that_is_of_no_use_is_skipped(digits, value, center):
+def test_a_batch_with_too_large_values_is_skipped(digits, center):
     images = digits[:20].copy()
-    images[3, 4] = value
+    images[3, 4] = 3e38
     layer = kh.HebbianPCA(4, center=center)
     layer(digits[20:40], training=True)
     before = state_of(layer)

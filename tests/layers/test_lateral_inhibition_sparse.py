@@ -34,6 +34,22 @@ def state_of(layer):
     }
 
 
+def loop(start, samples, **given):
+    """What the notebook's loop makes of a state, by name."""
+    kernel, threshold, inhibition = oracles.lateral_inhibition(
+        start["kernel"].T,
+        start["threshold"][:, None],
+        start["inhibition"],
+        samples,
+        **given,
+    )
+    return {
+        "kernel": kernel.T,
+        "threshold": threshold[:, 0],
+        "inhibition": inhibition,
+    }
+
+
 def samples_for(count):
     """Real images: MNIST, or scanned digits and what they look like turned."""
     (images, _), _ = kh.datasets.load_data(MNIST or "digits")
@@ -62,10 +78,8 @@ def test_sequential_is_the_loop_of_the_notebook(
     )
     model = kh.HebbianSequential([keras.Input(samples.shape[1:]), layer])
     start = state_of(layer)
-    expected = oracles.lateral_inhibition(
-        start["kernel"].T,
-        start["threshold"][:, None],
-        start["inhibition"],
+    expected = loop(
+        start,
         samples,
         sp=0.01,
         xi=0.02,
@@ -75,11 +89,7 @@ def test_sequential_is_the_loop_of_the_notebook(
     model.compile(jit_compile=jit_compile)
     model.fit(samples, batch_size=batch_size, shuffle=False, verbose=0)
     learned = state_of(layer)
-    for name, oracle in (
-        ("kernel", expected[0].T),
-        ("threshold", expected[1][:, 0]),
-        ("inhibition", expected[2]),
-    ):
+    for name, oracle in expected.items():
         assert learned[name].dtype == np.float64
         np.testing.assert_allclose(learned[name], oracle, rtol=0, atol=1e-8)
 
@@ -144,10 +154,8 @@ def test_a_coarse_precision_is_that_of_the_loop(float64, digits, update):
         precision=0.2,
         dtype="float64",
     )
-    expected = oracles.lateral_inhibition(
-        start["kernel"].T,
-        start["threshold"][:, None],
-        start["inhibition"],
+    expected = loop(
+        start,
         sample,
         sp=0.1,
         xi=0.1,
@@ -157,11 +165,7 @@ def test_a_coarse_precision_is_that_of_the_loop(float64, digits, update):
     )
     state = state_of(layer)
     assert 0 < np.mean(state["kernel"] == 0) < 1
-    for name, oracle in (
-        ("kernel", expected[0].T),
-        ("threshold", expected[1][:, 0]),
-        ("inhibition", expected[2]),
-    ):
+    for name, oracle in expected.items():
         np.testing.assert_allclose(state[name], oracle, rtol=1e-10)
 
 
@@ -583,10 +587,8 @@ def test_on_a_grid_it_is_the_loop_with_excited_neighbours(
     )
     layer.build((None, 64))
     start = state_of(layer)
-    expected = oracles.lateral_inhibition(
-        start["kernel"].T,
-        start["threshold"][:, None],
-        start["inhibition"],
+    expected = loop(
+        start,
         samples,
         sp=0.01,
         xi=0.01,
@@ -598,11 +600,7 @@ def test_on_a_grid_it_is_the_loop_with_excited_neighbours(
     for first in range(0, 40, batch_size):
         layer(samples[first : first + batch_size], training=True)
     state = state_of(layer)
-    for name, oracle in (
-        ("kernel", expected[0].T),
-        ("threshold", expected[1][:, 0]),
-        ("inhibition", expected[2]),
-    ):
+    for name, oracle in expected.items():
         np.testing.assert_allclose(state[name], oracle, rtol=0, atol=1e-9)
 
 

@@ -149,6 +149,20 @@ def test_outputs_are_negative_squared_distances(digits):
     np.testing.assert_array_equal(outputs, drives)
 
 
+def test_an_activation_applies_to_the_outputs(digits):
+    plain, _ = learned(digits[:20])
+    layer, _ = learned(digits[:20], activation="softmax")
+    layer.set_weights(plain.get_weights())
+    distances = ops.convert_to_numpy(plain(digits[20:40]))
+    shares = np.exp(distances - distances.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(layer(digits[20:40])),
+        shares / shares.sum(axis=1, keepdims=True),
+        rtol=1e-3,
+        atol=1e-6,
+    )
+
+
 def test_the_ends_of_a_ring_are_alike(digits):
     for toroidal in (False, True):
         layer = kh.SelfOrganizingMap(24, toroidal=toroidal, sigma=3.0)

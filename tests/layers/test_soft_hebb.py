@@ -195,18 +195,6 @@ def test_a_constraint_that_spoils_the_kernel_skips_the_batch(digits):
     assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_batch_that_is_not_finite_is_skipped(digits, value):
-    images = digits[:20].copy()
-    images[3, 4] = value
-    layer, before = learned(images)
-    np.testing.assert_array_equal(kernel_of(layer), before)
-    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
-    layer(digits[:20], training=True)
-    assert np.abs(kernel_of(layer) - before).max() > 0
-    assert (int(layer.iterations), int(layer.skipped)) == (1, 1)
-
-
 @pytest.mark.parametrize("rate", [1e30, 1e38])
 def test_absurd_rates_leave_finite_weights(digits, rate):
     layer, _ = learned(digits[:20], learning_rate=rate)

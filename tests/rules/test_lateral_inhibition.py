@@ -102,13 +102,14 @@ def test_sums_of_parts_add_up(inputs):
 def test_one_by_one_equals_batches_of_one(non_negative):
     inputs = np.random.default_rng(1).random((5, 6), dtype="float32")
     rates = state_of(0.1, 0.2, 0.3)
-    expected = random_state()
+    expected, activities = random_state(), []
     for sample in inputs:
-        added, *_ = sums_of(sample[None], expected)
+        added, active, _ = sums_of(sample[None], expected)
+        activities.append(ops.convert_to_numpy(active))
         expected = rule.step(
             expected, added, rates, 0.1, non_negative=non_negative
         )
-    state, activity = rule.one_by_one(
+    state, activity, samples = rule.one_by_one(
         ops.convert_to_tensor(inputs),
         random_state(),
         rates,
@@ -119,4 +120,15 @@ def test_one_by_one_equals_batches_of_one(non_negative):
     assert (ops.convert_to_numpy(state.inhibition) < 0).any() != non_negative
     for mine, part in zip(numpy_of(state), numpy_of(expected), strict=True):
         np.testing.assert_allclose(mine, part, rtol=1e-5, atol=1e-6)
-    assert (ops.convert_to_numpy(activity) > 0).all()
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(activity), sum(activities), rtol=1e-5
+    )
+    assert float(samples) == 5
+
+
+@pytest.mark.parametrize("size", [0, 1e-30, 1e-20, 1e-18, 1.0, 1e18])
+def test_no_sample_is_scaled_beyond_the_norm(size):
+    sample = np.array([[0.6 * size, 0.8 * size]], "float32")
+    scaled = rule.scaled(ops.convert_to_tensor(sample), 16.0)
+    expected = min(1.0, size / 1e-19) * np.array([[9.6, 12.8]])
+    np.testing.assert_allclose(numpy_of([scaled])[0], expected, rtol=1e-3)

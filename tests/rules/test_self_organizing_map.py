@@ -219,7 +219,7 @@ def test_without_neighbours_and_with_rate_1_winners_become_means():
         np.testing.assert_allclose(found[:, unit], expected, rtol=1e-5)
 
 
-@given(st.sampled_from([1, 11, 29]), st.integers(0, 5))
+@given(st.sampled_from([1, 11]), st.integers(0, 5))
 def test_sums_of_parts_add_up_whatever_their_order(size, seed):
     rng = np.random.default_rng(seed)
     inputs, kernel = rng.random((30, 4)), rng.random((4, 6))
