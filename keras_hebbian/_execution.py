@@ -22,12 +22,6 @@ STEPS_PER_EXECUTION = {"tensorflow": 40, "jax": 20, "torch": 1}
 TUNED_FROM = 200  # batches of a fit; for fewer, compiling takes too long
 ROWS_UP_TO = 1_000_000  # samples, because shuffled indices take memory
 
-# On a CPU, XLA does not compile all random operations and interpolations.
-_COMPILED = ("nearest", "bilinear")
-_UNSAFE = (
-    keras.layers.Lambda,
-    keras.layers.Resizing.__base__,  # of all layers that resize or augment
-)
 _KNOWN_CALLS = ("keras", "keras_hebbian")
 _BATCH_SIZE = 32  # of `fit` in Keras
 _BATCH_HOOKS = (
@@ -53,7 +47,7 @@ def steps_of_execution(
 ) -> int:
     """The `steps_per_execution` of a `fit` with the given arguments."""
     several = (
-        model.loss is None
+        not model._has_loss()
         and not model.run_eagerly
         and keras.distribution.distribution() is None
         # Keras rounds such numbers up to whole executions.
@@ -74,7 +68,7 @@ def rows_per_step(model: keras.Model, given: dict[str, Any]) -> int | None:
     from_rows = (
         keras.backend.backend() == "tensorflow"
         and model.compiled
-        and model.loss is None
+        and not model._has_loss()
         and not model.run_eagerly
         and on_cpu()
         and model.distribute_strategy.num_replicas_in_sync == 1
@@ -116,16 +110,18 @@ def execution_of(
         rows: Batch size, if its step takes the rows of an array.
         jit_is_open: Whether `compile` left `jit_compile` open.
     """
-    if model.loss is not None or model.run_eagerly:
+    if model._has_loss() or model.run_eagerly:
         return None
     if model.steps_per_execution == 1:
         return None
     if rows:
-        pays = all(map(_is_faster_compiled, model._flatten_layers()))
+        jit_compile = model.jit_compile
+        if jit_is_open and all(
+            map(_is_faster_compiled, model._flatten_layers())
+        ):
+            jit_compile = "auto"
         return functools.partial(
-            tensorflow_execution,
-            size=rows,
-            jit_compile=model.jit_compile or (jit_is_open and pays),
+            tensorflow_execution, size=rows, jit_compile=jit_compile
         )
     one_program = (
         keras.backend.backend() == "jax"
@@ -137,12 +133,9 @@ def execution_of(
 
 
 def _is_faster_compiled(layer: keras.Layer) -> bool:
-    """Whether XLA can compile a layer on a CPU, and saves time."""
-    # Code of users, and some operations on images, may not compile.
+    """Whether a layer of Keras or of this package is faster with XLA."""
     known = type(layer).call.__module__.split(".")[0] in _KNOWN_CALLS
-    unsafe = isinstance(layer, _UNSAFE)
-    unsafe |= getattr(layer, "interpolation", "nearest") not in _COMPILED
-    if unsafe or not known or not layer.supports_jit:
+    if not known or not layer.supports_jit:
         return False
     # The layers of a nested model are looked at one by one.
     dense = isinstance(layer, LocalLearningLayer | keras.Model)

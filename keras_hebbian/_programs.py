@@ -1,5 +1,6 @@
 """Several training steps as one program, and batches as rows of an array."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -97,9 +98,15 @@ def jax_execution(step: Callable[..., Any], steps: int) -> Callable[..., Any]:
 
 
 def tensorflow_execution(
-    step: Callable[[Rows], Any], steps: int, size: int, jit_compile: bool
+    step: Callable[[Rows], Any],
+    steps: int,
+    size: int,
+    jit_compile: bool | str,
 ) -> Callable[[Iterator[Rows]], dict[str, Any]]:
     """Makes training steps, which Keras calls one by one, one program.
+
+    With `jit_compile="auto"` it is compiled with XLA, unless that fails, which
+    it does before anything is computed.
 
     Returns:
         Function that takes an iterator over the rows of several batches of a
@@ -108,14 +115,27 @@ def tensorflow_execution(
     """
     import tensorflow as tf
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def run(numbers: Tensor, array: Tensor, count: Tensor, size: int) -> None:
+    def loop(numbers: Tensor, array: Tensor, count: Tensor, size: int) -> None:
         def body(i: Tensor) -> tuple[Tensor]:
             step(Rows(tf.slice(numbers, [i * size], [size]), array))
             return (i + 1,)
 
         start = (tf.constant(0),)
         tf.while_loop(lambda i: i < count, body, start, parallel_iterations=1)
+
+    program = functools.partial(tf.function, loop, autograph=False)
+    programs = [program(jit_compile=bool(jit_compile))]
+    if jit_compile == "auto":
+        programs.append(program(jit_compile=False))
+
+    def run(*arguments: Any) -> None:
+        try:
+            programs[0](*arguments)
+        except tf.errors.OpError:
+            if len(programs) == 1:
+                raise
+            del programs[0]
+            run(*arguments)
 
     all_steps = tf.constant(steps)
 

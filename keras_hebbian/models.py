@@ -100,7 +100,7 @@ class _LocalTraining(_Mixin):
         if given.get("batch_size") is not None:
             size = given["batch_size"]
             given["batch_size"] = check_integer("batch_size", size, 1)
-        if self.compiled and self.loss is None:
+        if self.compiled and not self._has_loss():
             check_fit(self, **given)
         if isinstance(given.get("x"), np.ndarray | np.generic):
             check_values(self, given["x"])
@@ -216,10 +216,13 @@ class _LocalTraining(_Mixin):
         return last if alone else None
 
     def _has_own(self, method: str) -> bool:
-        """Whether a subclass overrides a method of this class."""
-        return getattr(type(self), method) is not getattr(
-            _LocalTraining, method
-        )
+        """Whether a subclass overrides a method."""
+        base = _LocalTraining if method in vars(_LocalTraining) else keras.Model
+        return getattr(type(self), method) is not getattr(base, method)
+
+    def _has_loss(self) -> bool:
+        """Whether there is a loss, from `compile` or a subclass."""
+        return self.loss is not None or self._has_own("compute_loss")
 
     def _is_measured(self) -> bool:
         return any(metric.name != "loss" for metric in self.metrics)
@@ -260,12 +263,12 @@ class _LocalTraining(_Mixin):
     if keras.backend.backend() == "jax":
 
         def train_step(self, state: Any, data: Any) -> Any:
-            if self.loss is None:
+            if not self._has_loss():
                 return self._stateless_step(state, data, training=True)
             return super().train_step(state, data)
 
         def test_step(self, state: Any, data: Any) -> Any:
-            if self.loss is None:
+            if not self._has_loss():
                 return self._stateless_step(state, data, training=False)
             return super().test_step(state, data)
 
@@ -300,12 +303,12 @@ class _LocalTraining(_Mixin):
     else:
         # These get other arguments, as in Keras.
         def train_step(self, data: Any) -> Any:  # type: ignore[misc]
-            if self.loss is None:
+            if not self._has_loss():
                 return self._step(data, training=True)
             return super().train_step(data)
 
         def test_step(self, data: Any) -> Any:  # type: ignore[misc]
-            if self.loss is None:
+            if not self._has_loss():
                 return self._step(data, training=False)
             return super().test_step(data)
 
@@ -317,7 +320,7 @@ class _LocalTraining(_Mixin):
             From 3.16 on Keras calls this in `fit` on every rank, for gradients
             that such a model does not have.
             """
-            if self.loss is not None:
+            if self._has_loss():
                 super()._initialize_ddp()
 
     def make_train_function(self, force: bool = False) -> None:

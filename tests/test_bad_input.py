@@ -383,3 +383,25 @@ def test_two_models_learn_in_two_threads(kind):
             one.get_weights(), other.get_weights(), strict=True
         ):
             np.testing.assert_array_equal(mine, its)
+
+
+@every_layer
+def test_padding_is_not_learned(kind):
+    """As other layers do, local layers pass a mask on."""
+    model = model_of(kind)
+    layer = model.layers[-1]
+    inputs = keras.Input((3, 5))
+    outputs = layer(keras.layers.Masking()(inputs))
+    pooled = keras.layers.GlobalAveragePooling1D()(outputs)
+    masked = kh.HebbianModel(inputs, [outputs, pooled])
+    masked.compile()
+    data = np.stack([images(), images(), 0 * images()], axis=1)
+    before = state_of(layer)
+    with pytest.raises(ValueError, match="Expected inputs without a mask"):
+        masked.fit(data, verbose=0)
+    for name, value in state_of(layer).items():
+        np.testing.assert_array_equal(before[name], value)
+    units, means = masked.predict(data, verbose=0)
+    np.testing.assert_allclose(means, units[:, :2].mean(axis=1), rtol=1e-4)
+    layer.trainable = False
+    masked(data, training=True)

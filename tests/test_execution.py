@@ -290,14 +290,14 @@ def test_otherwise_it_stays_with_single_steps(compiled, given):
 @pytest.mark.parametrize(
     ("above", "compiled", "expected"),
     [
-        ([], {}, True),
-        ([keras.layers.UnitNormalization()], {}, True),
-        ([], {"jit_compile": "auto"}, True),
+        ([], {}, "auto"),
+        ([keras.layers.UnitNormalization()], {}, "auto"),
+        ([], {"jit_compile": "auto"}, "auto"),
         ([], {"jit_compile": True}, True),
         ([], {"jit_compile": False}, False),
         ([], {"run_eagerly": True}, None),
         ([], {"loss": "mse"}, None),
-        ([keras.layers.Lambda(lambda x: x)], {}, False),
+        ([keras.layers.Lambda(lambda x: x)], {}, "auto"),
         (
             [keras.layers.BatchNormalization(center=False, scale=False)],
             {},

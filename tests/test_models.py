@@ -895,13 +895,58 @@ def test_steps_within_a_fit_leave_its_steps_alone(digits, within):
         lambda: keras.layers.Resizing(3, 3, interpolation="bicubic"),
         lambda: keras.layers.UpSampling2D(2, interpolation="bicubic"),
         lambda: keras.layers.MixUp(),
+        lambda: keras.Sequential(
+            [
+                keras.layers.Flatten(),
+                keras.layers.CategoryEncoding(3, output_mode="multi_hot"),
+            ]
+        ),
+        lambda: antialiased,
+        lambda: keras.layers.Lambda(in_numpy, output_shape=(4, 4, 1)),
     ],
 )
-def test_layers_that_xla_cannot_compile_do_not_fail_in_long_fits(below):
-    below = below()
-    layers = [below, keras.layers.Flatten(), kh.HebbianCompetitive(4)]
-    model = kh.HebbianSequential([keras.Input((4, 4, 1)), *layers])
+def test_what_xla_cannot_compile_does_not_fail_in_long_fits(below):
+    below, units = below(), kh.HebbianCompetitive(4)
+    inputs = keras.Input((4, 4, 1))
+    outputs = keras.layers.Flatten()(below(inputs))
+    model = kh.HebbianModel(inputs, units(outputs))
     model.compile()
     images = np.random.default_rng(0).random((400, 4, 4, 1), dtype="float32")
     model.fit(images, batch_size=2, verbose=0)
-    assert int(layers[-1].iterations) == 200
+    assert int(units.iterations) == 200
+
+
+def antialiased(images):
+    return ops.image.resize(images, (2, 2), antialias=True)
+
+
+def in_numpy(images):
+    """What only TensorFlow can run within a step, and XLA cannot compile."""
+    if keras.backend.backend() != "tensorflow":
+        return images
+    import tensorflow as tf
+
+    outputs = tf.numpy_function(lambda x: x + 1, [images], tf.float32)
+    outputs.set_shape(images.shape)
+    return outputs
+
+
+def test_a_subclass_may_compute_its_own_loss(digits):
+    class Own(kh.HebbianModel):
+        def compute_loss(
+            self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+        ):
+            return ops.mean(ops.square(y_pred))
+
+    inputs = keras.Input((64,))
+    units, dense = kh.HebbianCompetitive(4), keras.layers.Dense(1)
+    model = Own(inputs, dense(units(inputs)))
+    model.compile("adam")
+    before = dense.get_weights()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        history = model.fit(digits[:80], epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.abs(dense.get_weights()[0] - before).min() > 0
+    assert int(units.iterations) == 9
+    assert model.evaluate(digits[:80], verbose=0) > 0

@@ -25,7 +25,7 @@ def entropy(wins: np.ndarray) -> float:
     shares = wins[wins > 0] / wins.sum()
     if len(wins) < 2:
         return 0.0
-    return float(-np.sum(shares * np.log(shares)) / np.log(len(wins)))
+    return float(np.sum(shares * np.log(1 / shares)) / np.log(len(wins)))
 
 
 def mean_correlation(outputs: np.ndarray) -> float:

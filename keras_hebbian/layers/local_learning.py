@@ -124,6 +124,7 @@ class LocalLearningLayer(keras.layers.Layer):
         self, units: int, activation: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self._rates: dict[str, Any] = {}
         self._factors: dict[str, float] = {}
         self._observers: list[Callable[[Tensor], None]] = []
@@ -316,11 +317,23 @@ class LocalLearningLayer(keras.layers.Layer):
                 stacklevel=2,
             )
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         inputs = ops.cast(inputs, self.state_dtype)
         for observe in self._observers:
             observe(inputs)
         learning = bool(training) and self.trainable
+        if learning and mask is not None:
+            raise ValueError(
+                "Expected inputs without a mask in training: local layers "
+                "learn from all steps of a sequence, also from masked ones. "
+                "Leave these out of the data, or use `trainable=False`. "
+                "Received: a mask, such as that of `Masking`"
+            )
         state = self._values_for(inputs, learning)
         response = None
         is_unread = learning and _unread.get() is self
