@@ -232,24 +232,29 @@ class HebbianCompetitive(KernelLayer):
     ) -> tuple[Tensor, Tensor]:
         """The updated kernel, or one initialized by a batch of both signs."""
 
-        def has_both_signs() -> Tensor:
+        def seen() -> tuple[Tensor, competitive.Moments]:
             # Assigned weights do not have that norm, and are kept.
             norms = competitive.norms(kernel, self.p)
             untouched = ops.abs(norms - self.START_NORM) < 1e-3
             untouched = ops.logical_and(
                 ops.all(untouched), ops.all(kernel >= 0)
             )
-            return ops.logical_and(untouched, ops.any(inputs < 0))
+            both_signs = ops.logical_and(untouched, ops.any(inputs < 0))
+            moments = competitive.moments(inputs, self.state_dtype)
+            return ops.cast(both_signs, "int32"), moments
 
-        never = ops.zeros((), "bool")
-        starts = branch(
-            self.iterations.value == 0, has_both_signs, lambda: never
+        def nothing() -> tuple[Tensor, competitive.Moments]:
+            moments = competitive.moments(inputs[:0], self.state_dtype)
+            return ops.zeros((), "int32"), moments
+
+        found, moments = sum_over_replicas(
+            branch(self.iterations.value == 0, seen, nothing)
         )
-        starts = sum_over_replicas(ops.cast(starts, "int32")) > 0
+        starts = found > 0
         total = sum_over_replicas(
             branch(
                 starts,
-                lambda: competitive.signed_start(inputs, kernel),
+                lambda: competitive.signed_start(inputs, kernel, moments),
                 direction,
             )
         )

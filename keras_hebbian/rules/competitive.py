@@ -20,6 +20,8 @@ Reference:
     PNAS 116(16):7723, 2019, https://doi.org/10.1073/pnas.1820458116
 """
 
+from typing import NamedTuple
+
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
@@ -101,18 +103,50 @@ def at_norm(kernel: Tensor, p: float, norm: float) -> Tensor:
     return kernel * (norm / bounded(norms(kernel, p), TINY))
 
 
-def signed_start(inputs: Tensor, kernel: Tensor) -> Tensor:
-    """`C (W - mean_u W)` with `C = sum_b x[b, :] x[b, :]'`, `(inputs, units)`.
+class Moments(NamedTuple):
+    """Sums over the samples of a batch, which add up over its parts."""
 
-    Random sums of the samples, with both signs. If the inputs have both signs,
-    such units overlap with the data, which random weights hardly do. Sums over
-    the parts of a batch add up to the sum over the whole.
+    total: Tensor  # sum_b x[b, i], (inputs,)
+    energy: Tensor  # sum_b ||x[b, :]||^2
+    samples: Tensor
+
+
+def moments(inputs: Tensor, dtype: str) -> Moments:
+    """The sums that `signed_start` needs of the whole batch."""
+    inputs = ops.cast(inputs, dtype)
+    samples = ops.cast(ops.shape(inputs)[0], dtype)
+    total = ops.sum(inputs, axis=0)
+    return Moments(total, ops.sum(inputs * inputs), samples)
+
+
+def signed_start(inputs: Tensor, kernel: Tensor, whole: Moments) -> Tensor:
+    """Random sums of samples with both signs, `(inputs, units)`.
+
+    ```
+    m  = mean_b x[b, :]                              of the whole batch
+    s  = max(0, 1 - sum_b ||x[b, :]||^2 / ||sum_b x[b, :]||^2)
+    V  = W - mean_u W
+    W  = sum_b (x[b, :] x[b, :]' V  +  s m (|m' V| - m' V))
+    ```
+
+    Units that start so overlap with the samples, which random weights hardly
+    do. If the samples have a mean, half of the sums would point away from it
+    and thus from most samples; the second term reverses their part along the
+    mean. As the mean of some centred samples is not 0, `s` weights it as James
+    and Stein do to estimate a mean. Sums over the parts of a batch add up to
+    the sum over the whole.
     """
     inputs = ops.cast(inputs, kernel.dtype)
     # On torch `ops.mean` rounds float64 to float32.
-    mean = ops.sum(kernel, axis=1, keepdims=True) / kernel.shape[1]
-    centred = kernel - mean
-    return ops.transpose(inputs) @ (inputs @ centred)
+    centred = kernel - ops.sum(kernel, axis=1, keepdims=True) / kernel.shape[1]
+    mean = whole.total / whole.samples
+    square = bounded(ops.sum(whole.total * whole.total), TINY)
+    certain = bounded(1 - whole.energy / square, 0.0)
+    along = mean @ centred  # (units,)
+    samples = ops.cast(ops.shape(inputs)[0], kernel.dtype)
+    reversal = samples * certain * (ops.abs(along) - along)
+    sums = ops.transpose(inputs) @ (inputs @ centred)
+    return sums + ops.expand_dims(mean, 1) * reversal
 
 
 def signed_units(total: Tensor, p: float, norm: float) -> Tensor:

@@ -462,14 +462,28 @@ def test_units_start_at_the_same_norm_without_negative_weights(digits, p):
     assert np.abs(kernel_of(layer) - start).max() > 0
 
 
-def test_inputs_of_both_signs_start_units_from_the_first_batch(float64, digits):
-    images = digits[:40].astype("float64") - digits.mean(axis=0)
+@pytest.mark.parametrize("mean", [0, -0.2])
+def test_inputs_of_both_signs_start_units_from_the_first_batch(
+    float64, digits, mean
+):
+    """Random sums of samples, whose mean counts only as far as it is certain,
+    and then never against the unit."""
+    images = digits[:40].astype("float64") - digits.mean(axis=0) + mean
     layer = kh.HebbianCompetitive(12)
     layer.build((None, 64))
     start = kernel_of(layer)
     layer(images[:20], training=True)
-    covariance = images[:20].T @ images[:20]
-    expected = covariance @ (start - start.mean(axis=1, keepdims=True))
+    draw = start - start.mean(axis=1, keepdims=True)
+    center = images[:20].mean(axis=0)
+    # As James and Stein estimate a mean: its square less the variance.
+    error = np.sum(images[:20] ** 2) / 20**2
+    certain = max(0, 1 - error / np.sum(center**2))
+    assert (certain > 0.5) == (mean < 0)
+    expected = np.zeros((64, 12))
+    for sample in images[:20]:
+        expected += np.outer(sample, sample @ draw)
+    along = center @ draw
+    expected += 20 * certain * np.outer(center, np.abs(along) - along)
     expected *= layer.START_NORM / np.linalg.norm(expected, axis=0)
     np.testing.assert_allclose(kernel_of(layer), expected, atol=1e-9)
     # From then on it is the rule.
@@ -517,6 +531,8 @@ IMAGES = {
     "inverted": lambda images: 1 - images,
     "on grey": lambda images: 0.3 + 0.6 * images,
     "centred": lambda images: images - images.mean(axis=0),
+    "slightly negative": lambda images: images - 1e-7,
+    "standardized": lambda images: (images - images.mean()) / images.std(),
 }
 
 
