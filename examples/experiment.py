@@ -116,8 +116,8 @@ def _duration(path: pathlib.Path) -> str:
         return "--quick takes less than a minute."
     minutes = max(1, round(sum(map(np.median, times)) / 60))
     return (
-        f"One seed takes about {minutes} minutes on {results['cpu_cores']} CPU "
-        "cores, --quick less than one."
+        f"One seed takes about {minutes} min on {results['cpu_cores']} CPU "
+        "core(s), --quick less than a minute."
     )
 
 

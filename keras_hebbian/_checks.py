@@ -11,6 +11,7 @@ import numpy as np
 from keras_hebbian.layers.convolution import Convolution
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
+from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
 _OF_OPTIMIZERS = (
     keras.callbacks.LearningRateScheduler,
@@ -66,10 +67,11 @@ def check_fit(
     if all(hasattr(each, "shape") for each in keras.tree.flatten(x)):
         check_labels(model, y)
     if _is_frozen(model):
+        names = ", ".join(layer.name for layer in local_layers(model))
         warnings.warn(
             "Nothing learns in this `fit`, because the model or all of its "
-            "local layers have `trainable=False`: "
-            f"{', '.join(layer.name for layer in local_layers(model))}",
+            "local layers have `trainable=False`, or are called by a "
+            f"`WinnerClassifier` alone: {names}",
             stacklevel=4,
         )
     validated = validation_data is not None or bool(validation_split)
@@ -108,12 +110,28 @@ def _unused(
 def _is_frozen(model: Any) -> bool:
     """Whether no local layer learns, nor any other keeps statistics."""
     local = local_layers(model)
-    frozen = {id(x) for layer in local for x in layer.variables}
+    kept = {
+        id(variable)
+        for layer in model._flatten_layers()
+        if isinstance(layer, LocalLearningLayer | WinnerClassifier)
+        for variable in layer.variables
+    }
+    called = _without_classifiers(model)
+    learning = [x for x in local if x.trainable and id(x) in called]
     return (
         bool(local and model.built)
-        and not (model.trainable and any(x.trainable for x in local))
-        and all(id(x) in frozen for x in model.non_trainable_variables)
+        and not (model.trainable and learning)
+        and all(id(x) in kept for x in model.non_trainable_variables)
     )
+
+
+def _without_classifiers(layer: Any) -> set[int]:
+    """Layers below a layer, but not those that a classifier only asks."""
+    parts = {id(layer)}
+    if not isinstance(layer, WinnerClassifier):
+        for part in layer._flatten_layers(include_self=False, recursive=False):
+            parts |= _without_classifiers(part)
+    return parts
 
 
 def check_values(model: Any, inputs: np.ndarray) -> None:

@@ -120,8 +120,8 @@ def triangle(x: Tensor, power: float = 1.0) -> Tensor:
 
     Reference:
         Coates, Lee and Ng, "An analysis of single-layer networks in
-        unsupervised feature learning", AISTATS 2011, for `power=1`. Journe,
-        Garcia Rodriguez, Guo and Moraitis, "Hebbian deep learning without
+        unsupervised feature learning", AISTATS 2011, for `power=1`. Journé,
+        García Rodríguez, Guo and Moraitis, "Hebbian deep learning without
         feedback", ICLR 2023, for other powers.
     """
     power = check_positive("power", power)

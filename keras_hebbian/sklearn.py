@@ -108,9 +108,9 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     ) -> None:
         if not _BASES:
             raise ImportError(
-                "Expected scikit-learn >= 1.6 for SKLearnTransformer: "
-                "`pip install scikit-learn`. Received: an older version, or "
-                "none"
+                "Expected scikit-learn 1.6 or later: "
+                "`pip install 'scikit-learn>=1.6'`. Received: an older "
+                "version, or none"
             )
         self.model = model
         self.epochs = epochs

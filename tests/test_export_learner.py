@@ -72,6 +72,11 @@ def convolutions():
     return kh.HebbianSequential([keras.Input((5, 6, 2)), *layers])
 
 
+def sequential_map():
+    layer = kh.SelfOrganizingMap((2, 3), update="sequential")
+    return kh.HebbianSequential([keras.Input((UNITS,)), layer])
+
+
 def positions():
     layer = kh.Convolution(kh.SoftHebb(3), 2, positions=4, seed=1)
     return kh.HebbianSequential([keras.Input((5, 6, 2)), layer])
@@ -86,6 +91,7 @@ MODELS = {
     "convolutions": convolutions,
     "dense": dense,
     "positions": positions,
+    "sequential_map": sequential_map,
 }
 # LiteRT has no random numbers; TensorFlow 2.21 cannot read the `top_k` that
 # JAX 0.10 writes.

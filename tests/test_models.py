@@ -666,6 +666,27 @@ def test_a_fit_in_which_nothing_learns_says_so(digits):
     model.fit(digits[:40], verbose=0)
 
 
+@pytest.mark.filterwarnings("ignore:.* units won no sample")
+def test_a_fit_that_only_asks_the_units_of_a_classifier_says_so(
+    digits, digit_labels
+):
+    units = kh.HebbianCompetitive(4, name="units")
+    classifier = kh.WinnerClassifier(10, layer=units)
+    classifier.adapt(digits[:400], digit_labels[:400])
+    model = kh.HebbianSequential([keras.Input((64,)), classifier])
+    model.compile()
+    with pytest.warns(UserWarning, match="Nothing learns.*units"):
+        model.fit(digits[:40], verbose=0)
+    assert int(units.iterations) == 0
+    inputs = keras.Input((64,))
+    model = kh.HebbianModel(inputs, [units(inputs), classifier(inputs)])
+    model.compile()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.fit(digits[:40], verbose=0)
+    assert int(units.iterations) == 2
+
+
 @pytest.mark.parametrize("where", ["fit", "validation", "evaluate"])
 def test_metrics_without_labels_are_refused_wherever_data_come_from(
     digits, digit_labels, where

@@ -219,6 +219,9 @@ def test_histories_of_several_models():
     assert accuracy.lines[0].get_linestyle() == "--"
     (alone,) = plot_history(theirs, metrics=["loss"]).axes
     assert [line.get_label() for line in alone.lines] == ["training"]
+    # A line of one value needs a marker to be seen.
+    markers = [line.get_marker() for line in accuracy.lines]
+    assert markers == ["None", "None", "o"]
 
 
 def boxes(artists):

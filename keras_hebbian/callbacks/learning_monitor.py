@@ -145,6 +145,8 @@ class LearningMonitor(keras.callbacks.Callback):
                 )
         if self.labels is not None:
             self.labels = keras.ops.convert_to_numpy(self.labels)
+            if self.labels.ndim == 2 and self.labels.shape[1] == 1:
+                self.labels = self.labels[:, 0]
             if {self.labels.shape} != {(size,) for size in sizes}:
                 raise ValueError(
                     f"Expected a class index for each of {max(sizes)} "
@@ -166,6 +168,9 @@ class LearningMonitor(keras.callbacks.Callback):
                 "Expected a model with a local layer. Received: a model with "
                 f"the layers {[layer.name for layer in self.model.layers]}"
             )
+        if self.inputs is not None and self.model.built:
+            # Data of another shape are refused before anything is learned.
+            self.model(keras.tree.map_structure(lambda x: x[:1], self.inputs))
         self._measured: dict[str, float] = {}
         self._first: int | None = None
 

@@ -94,8 +94,8 @@ class HebbianCompetitive(KernelLayer):
             a small initial norm leaves most units dead. Defaults to `None`:
             absolute values of normal draws, with each unit scaled to p-norm
             2.5. If the first batch has negative inputs, it initializes the
-            units as random sums of its samples with p-norm 2.5, instead of
-            being learned from.
+            units as random sums of its samples with p-norm 2.5, none of them
+            against the mean of the samples, instead of being learned from.
         kernel_constraint: Constraint that the layer applies to the kernel
             after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.

@@ -148,7 +148,7 @@ class LateralInhibitionSparse(LocalLearningLayer):
         TypeError: If a rate is assigned after it was given as a schedule.
 
     Reference:
-        Foldiak, "Forming sparse representations by local anti-Hebbian
+        Földiák, "Forming sparse representations by local anti-Hebbian
         learning", Biological Cybernetics 64:165, 1990. Zylberberg, Murphy and
         DeWeese, "A sparse coding model with synaptically local plasticity and
         spiking neurons can account for the diverse shapes of V1 simple cell

@@ -115,9 +115,9 @@ class SoftHebb(KernelLayer):
         TypeError: If a rate is assigned after it was given as a schedule.
 
     Reference:
-        Moraitis, Toichkin, Journe, Chua and Guo, "SoftHebb: Bayesian inference
+        Moraitis, Toichkin, Journé, Chua and Guo, "SoftHebb: Bayesian inference
         in unsupervised Hebbian soft winner-take-all networks", Neuromorphic
-        Computing and Engineering 2(4):044017, 2022. Journe, Garcia Rodriguez,
+        Computing and Engineering 2(4):044017, 2022. Journé, García Rodríguez,
         Guo and Moraitis, "Hebbian deep learning without feedback", ICLR 2023.
     """
 

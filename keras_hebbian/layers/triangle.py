@@ -54,8 +54,8 @@ class Triangle(keras.layers.Layer):
 
     Reference:
         Coates, Lee and Ng, "An analysis of single-layer networks in
-        unsupervised feature learning", AISTATS 2011, for `power=1`. Journe,
-        Garcia Rodriguez, Guo and Moraitis, "Hebbian deep learning without
+        unsupervised feature learning", AISTATS 2011, for `power=1`. Journé,
+        García Rodríguez, Guo and Moraitis, "Hebbian deep learning without
         feedback", ICLR 2023, for other powers.
     """
 

@@ -171,7 +171,10 @@ def _draw_run(axes: "Axes", metric: str, run: _Run, color: str) -> None:
             every = max(1, len(run.curves.get(metric, values)) // max(1, count))
             epochs = run.before + every * np.arange(1, count + 1)
             label = ", ".join(filter(None, (run.name, kind)))
-            axes.plot(epochs, values, style, color=color, label=label)
+            marker = "o" if count == 1 else None  # a line needs two points
+            axes.plot(
+                epochs, values, style, color=color, label=label, marker=marker
+            )
 
 
 def _count_whole(axes: "Axes") -> None:

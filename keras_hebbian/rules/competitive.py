@@ -106,7 +106,7 @@ def at_norm(kernel: Tensor, p: float, norm: float) -> Tensor:
 class Moments(NamedTuple):
     """Sums over the samples of a batch, which add up over its parts."""
 
-    total: Tensor  # sum_b x[b, i], (inputs,)
+    total: Tensor  # sum_b x[b, i], (1, inputs)
     energy: Tensor  # sum_b ||x[b, :]||^2
     samples: Tensor
 
@@ -115,7 +115,7 @@ def moments(inputs: Tensor, dtype: str) -> Moments:
     """The sums that `signed_start` needs of the whole batch."""
     inputs = ops.cast(inputs, dtype)
     samples = ops.cast(ops.shape(inputs)[0], dtype)
-    total = ops.sum(inputs, axis=0)
+    total = ops.sum(inputs, axis=0, keepdims=True)
     return Moments(total, ops.sum(inputs * inputs), samples)
 
 
@@ -142,11 +142,11 @@ def signed_start(inputs: Tensor, kernel: Tensor, whole: Moments) -> Tensor:
     mean = whole.total / whole.samples
     square = bounded(ops.sum(whole.total * whole.total), TINY)
     certain = bounded(1 - whole.energy / square, 0.0)
-    along = mean @ centred  # (units,)
+    along = mean @ centred  # (1, units)
     samples = ops.cast(ops.shape(inputs)[0], kernel.dtype)
     reversal = samples * certain * (ops.abs(along) - along)
     sums = ops.transpose(inputs) @ (inputs @ centred)
-    return sums + ops.expand_dims(mean, 1) * reversal
+    return sums + ops.transpose(mean) * reversal
 
 
 def signed_units(total: Tensor, p: float, norm: float) -> Tensor:

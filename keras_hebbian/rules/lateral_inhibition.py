@@ -16,7 +16,7 @@ Products are written with `@`: on torch `keras.ops.matmul` and other functions
 of two tensors round float64 to float32.
 
 Reference:
-    Foldiak, "Forming sparse representations by local anti-Hebbian learning",
+    Földiák, "Forming sparse representations by local anti-Hebbian learning",
     Biological Cybernetics 64:165, 1990. Zylberberg, Murphy and DeWeese, "A
     sparse coding model with synaptically local plasticity and spiking neurons
     can account for the diverse shapes of V1 simple cell receptive fields",

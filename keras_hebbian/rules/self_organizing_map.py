@@ -204,8 +204,9 @@ def one_by_one(
         kernel, total = carried
         apart = sample[:, None] - kernel
         squares = ops.sum(apart * apart, axis=0)  # (units,)
-        share = neighborhood(ops.argmin(squares), grid, kind, sigma)
-        total = total + ops.sqrt(ops.min(squares))
+        nearest, winner = first(-squares[None])  # LiteRT has no `argmin`
+        share = neighborhood(winner[0], grid, kind, sigma)
+        total = total + ops.sqrt(-nearest[0])
         return kernel + rate * share * apart, total
 
     none = ops.zeros((), kernel.dtype)

@@ -17,9 +17,9 @@ the direction by its largest absolute value and `step` adds it, here with a rate
 for each unit.
 
 Reference:
-    Moraitis, Toichkin, Journe, Chua and Guo, "SoftHebb: Bayesian inference in
+    Moraitis, Toichkin, Journé, Chua and Guo, "SoftHebb: Bayesian inference in
     unsupervised Hebbian soft winner-take-all networks", Neuromorphic Computing
-    and Engineering 2(4):044017, 2022. Journe, Garcia Rodriguez, Guo and
+    and Engineering 2(4):044017, 2022. Journé, García Rodríguez, Guo and
     Moraitis, "Hebbian deep learning without feedback", ICLR 2023.
 """
 

@@ -357,6 +357,21 @@ def test_arguments_out_of_range_are_refused(arguments):
         kh.LearningMonitor(**arguments)
 
 
+def test_data_of_another_width_are_refused_before_anything_is_learned():
+    model = model_with()
+    with pytest.raises(ValueError, match=r"incompatible|expected shape"):
+        fit(model, kh.LearningMonitor(IMAGES[:, :5]))
+    assert int(model.layers[-1].iterations) == 0
+
+
+def test_labels_may_be_a_column(digits, digit_labels):
+    row, column = (
+        kh.LearningMonitor((digits[:40], labels))
+        for labels in (digit_labels[:40], digit_labels[:40, None])
+    )
+    np.testing.assert_array_equal(row.labels, column.labels)
+
+
 def test_a_model_without_a_local_layer_is_refused():
     model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)])
     model.compile(loss="mse")
