@@ -101,6 +101,16 @@ def parser_of(
     return parser
 
 
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """The arguments of scripts that compare datasets."""
+    for name, source in (("mnist", "mnist"), ("cifar", "cifar10")):
+        parser.add_argument(
+            f"--{name}",
+            default=source,
+            help=f"{source}, or the path of an .npz file (default: {source})",
+        )
+
+
 def file_of(args: argparse.Namespace, name: str) -> pathlib.Path | None:
     """Where the figures go: nowhere for a short run, unless it is named."""
     if args.output is not None or (args.quick and not args.write):

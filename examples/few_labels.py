@@ -38,9 +38,9 @@ import keras_hebbian as kh
 
 # Of each class if >= 1, otherwise a share of the images.
 LABELS = {
-    "1 a class": 1,
-    "5 a class": 5,
-    "10 a class": 10,
+    "1 per class": 1,
+    "5 per class": 5,
+    "10 per class": 10,
     "1 %": 0.01,
     "5 %": 0.05,
     "10 %": 0.1,
@@ -234,7 +234,7 @@ def compare(
     shape = size if len(size) == 3 else (*size, 1)
     draws = draw(train[1])
     if quick:
-        draws = {name: draws[name] for name in ("1 a class", "1 %", "all")}
+        draws = {name: draws[name] for name in ("1 per class", "1 %", "all")}
     learned = {
         "competing units": (competing(units), epochs),
         "soft competition": (soft(units), epochs),

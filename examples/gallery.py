@@ -233,7 +233,7 @@ def mapping_wines() -> dict:
 def following(
     train: tuple, shape: tuple, epochs: int, output: pathlib.Path
 ) -> None:
-    """Animates how 25 units follow digits that turn by 90 degrees."""
+    """Animates how 25 units follow digits that rotate by 90 degrees."""
     layer = kh.HebbianCompetitive(25)
     model, _ = learn(layer, train, math.ceil(epochs / 4))
     layer.learning_rate = drift.RATE
@@ -244,7 +244,7 @@ def following(
             gif=True,
             image_shape=shape,
             side=300,
-            title="25 units learn on while the digits turn",
+            title="25 units keep learning while the digits rotate",
         )
         model.fit(
             Turning(images, batches=min(150, 5 * epochs)),

@@ -72,7 +72,7 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
     ),
     "MNIST, 10 labels per class, 500 units, linear readout": (
         "few_labels",
-        "10 a class",
+        "10 per class",
         {
             "Hebbian": "competing units",
             "random units": "random units",
@@ -81,7 +81,7 @@ HIGHLIGHTS = {  # the column of an experiment, and the rows to compare
     ),
     "CIFAR-10, 10 labels per class, three narrow layers": (
         "few_labels_cifar10",
-        "10 a class",
+        "10 per class",
         {
             "Hebbian": "soft competition, deep",
             "random units": "random, deep",
@@ -146,7 +146,10 @@ Unless a script says otherwise, `HebbianCompetitive` has the settings of the
 paper; see
 [competing units](rules/competing.md#defaults-and-the-settings-of-the-paper).
 `cifar10_jpeg.npz` holds the images of CIFAR-10 after JPEG compression, which
-loses a little of them.
+loses a little of them, and is not distributed: without `--data`, the scripts
+download the original images, and the figures will differ a little. Figures from
+before 28 November 2026 name version 0.1.0, as the development copy that measured
+them did.
 """
 SPEED = """\
 # Benchmarks

@@ -1,6 +1,6 @@
 """Every rule of the package, compared with baselines.
 
-    python examples/rules.py --mnist mnist.npz --cifar cifar10.npz
+    python examples/rules.py --mnist mnist.npz --cifar cifar10_jpeg.npz
 
 Layers of 100, 400 and 2000 units learn MNIST, and a convolution of 96 filters
 learns CIFAR-10: by each rule of the package, and as random units, as the
@@ -452,8 +452,7 @@ def chart(results: dict[str, Any]) -> Figure:
 def arguments_of(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = experiment.parser_of(__doc__, NAME)
-    parser.add_argument("--mnist", default="mnist", help="or an .npz file")
-    parser.add_argument("--cifar", default="cifar10", help="or an .npz file")
+    experiment.add_sources(parser)
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2"
     )

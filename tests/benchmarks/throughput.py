@@ -3,7 +3,7 @@
     python tests/benchmarks/throughput.py
 
 Each case runs on each backend that is installed, in a process of its own with
-the same number of threads. The process times in turns, on the same data: whole
+the same number of threads. It measures in turns, on the same data: whole
 epochs of `fit` on an array after its first epoch, with all of Keras's own work;
 the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
