@@ -148,8 +148,7 @@ paper; see
 `cifar10_jpeg.npz` holds the images of CIFAR-10 after JPEG compression, which
 loses a little of them, and is not distributed: without `--data`, the scripts
 download the original images, and the figures will differ a little. Figures from
-before 28 November 2026 name version 0.1.0, as the development copy that measured
-them did.
+before 28 November 2026 name version 0.1.0, as the development copy did.
 """
 SPEED = """\
 # Benchmarks

@@ -1,5 +1,6 @@
 """Checks of arguments, and a type alias for annotations."""
 
+import importlib
 import numbers
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -59,6 +60,18 @@ def check_positive(name: str, value: Any) -> float:
             f"Received: {name}={value!r}"
         )
     return float(value)
+
+
+def require(module: str, purpose: str, package: str | None = None) -> Any:
+    """Imports a module that only `purpose` needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = package or module.partition(".")[0]
+        raise ImportError(
+            f"Expected {package} to be installed for {purpose}: `pip install "
+            f"{package}`. Received: {error}"
+        ) from error
 
 
 def check_precision(value: Any) -> float:

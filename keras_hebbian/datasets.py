@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_hebbian._arguments import check_class_indices
+from keras_hebbian._arguments import check_class_indices, require
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -73,14 +73,8 @@ def load_data(source: str | os.PathLike[str]) -> tuple[Split, Split]:
 
 
 def _load_digits() -> dict[str, np.ndarray]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError(
-            "Expected scikit-learn, which provides the digits: "
-            "`pip install scikit-learn`. Received: no such package"
-        ) from error
-    digits = load_digits()
+    sklearn = require("sklearn.datasets", "the digits", "scikit-learn")
+    digits = sklearn.load_digits()
     images = digits.images / 16.0  # grey levels 0 to 16
     split = len(images) * 4 // 5
     return {

@@ -10,11 +10,15 @@ import pytest
 from keras import ops
 
 import keras_hebbian as kh
+from keras_hebbian._execution import KERAS_VERSION
 from public_classes import UNITS, found_layers, inputs_of, ready
 
 # Runtimes and converters may fork a process.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
 BACKEND = keras.backend.backend()
+newer_format = pytest.mark.skipif(
+    KERAS_VERSION < (3, 15), reason="Keras 3.10 exports fewer formats"
+)
 IMAGES = np.random.default_rng(1).random((9, UNITS), dtype="float32")
 PICTURES = np.random.default_rng(1).random((9, 5, 6, 2), dtype="float32")
 
@@ -145,6 +149,7 @@ def test_onnx_runs_it(tmp_path, name):
 
 
 @every_model
+@newer_format
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="needs a converter")
 def test_litert_runs_it(tmp_path, name):
     runtime = pytest.importorskip("ai_edge_litert.interpreter")
@@ -166,6 +171,7 @@ def test_litert_runs_it(tmp_path, name):
 
 
 @every_model
+@newer_format
 @pytest.mark.skipif(BACKEND == "jax", reason="OpenVINO cannot")
 def test_openvino_runs_it(tmp_path, name):
     openvino = pytest.importorskip("openvino")
@@ -179,6 +185,7 @@ def test_openvino_runs_it(tmp_path, name):
 
 
 @every_model
+@newer_format
 @pytest.mark.skipif(BACKEND != "torch", reason="needs torch")
 def test_torch_runs_it(tmp_path, name):
     import torch
@@ -204,6 +211,7 @@ REFUSED = {
 }
 
 
+@newer_format
 @pytest.mark.parametrize(("kind", "suffix", "message"), REFUSED[BACKEND])
 def test_what_keras_cannot_export_it_refuses(tmp_path, kind, suffix, message):
     if kind == "openvino":

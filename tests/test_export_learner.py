@@ -484,3 +484,10 @@ def test_litert_takes_pixels_as_a_camera_gives_them(tmp_path, dtype):
         model.predict(images, verbose=0),
         rtol=1e-4,
     )
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="no format for it")
+def test_without_tensorflow_the_error_names_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(ImportError, match="Expected tensorflow"):
+        kh.export_learner(small(), tmp_path / "learner")

@@ -3,14 +3,13 @@
 import contextlib
 import functools
 import glob
-import importlib
 import io
 import pathlib
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,18 +134,6 @@ def warning_instead(
             f"{path} could not be written; training continues: {error}",
             stacklevel=3,
         )
-
-
-def require(module: str, purpose: str) -> Any:
-    """Imports a package that only `purpose` needs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ImportError(
-            f"Expected {package}, which {purpose} needs: `pip install "
-            f"{package}`. Received: {error}"
-        ) from error
 
 
 def in_notebook() -> bool:

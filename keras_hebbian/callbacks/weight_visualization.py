@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_hebbian._arguments import check_choice, check_integer
+from keras_hebbian._arguments import check_choice, check_integer, require
 from keras_hebbian.callbacks import _pictures
 from keras_hebbian.layers.local_layers import local_layers, named
 from keras_hebbian.layers.local_learning import LocalLearningLayer
@@ -130,11 +130,13 @@ class WeightVisualization(keras.callbacks.Callback):
             _pictures.check_writable(directory)
         self._check_format()
         self._ipython = (
-            _pictures.require("IPython.display", "a notebook") if live else None
+            require("IPython.display", "pictures in a notebook")
+            if live
+            else None
         )
         if self.log_dir:
-            _pictures.require("tensorboard", "TensorBoard")
-            self._tensorflow = _pictures.require("tensorflow", "TensorBoard")
+            require("tensorboard", "TensorBoard")
+            self._tensorflow = require("tensorflow", "TensorBoard")
             path = str(self.log_dir)
             self._log = self._tensorflow.summary.create_file_writer(path)
         if all(layer.built for layer in local_layers(self.model)):

@@ -6,7 +6,7 @@ import tempfile
 
 import keras
 
-from keras_hebbian._arguments import check_choice, check_integer
+from keras_hebbian._arguments import check_choice, check_integer, require
 from keras_hebbian.export.litert import LiteRTLearner
 from keras_hebbian.export.saved_model import SavedModelLearner
 from keras_hebbian.layers.local_layers import local_layers
@@ -77,6 +77,7 @@ def export_learner(
             or if one of its layers cannot be converted.
         OSError: If `path` cannot be written, or exists and is not an earlier
             export.
+        ImportError: If TensorFlow is not installed.
     """
     check_choice("format", format, tuple(FORMATS))
     kind = FORMATS[format]
@@ -87,6 +88,7 @@ def export_learner(
             f"{format!r}: save the model in a `.keras` file and load it there. "
             f"Received: the backend {backend}"
         )
+    require("tensorflow", "the export of learners")
     _check_model(model)
     spec = _input_spec(model, batch_size, fixed=format == "litert")
     path = pathlib.Path(path)

@@ -345,7 +345,9 @@ def test_pictures_in_tensorboard(tmp_path):
 
 def test_tensorboard_needs_its_packages(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ImportError, match="Expected tensorboard, which"):
+    with pytest.raises(
+        ImportError, match="Expected tensorboard to be installed"
+    ):
         fit(model_with(), kh.WeightVisualization(log_dir=tmp_path))
 
 
