@@ -7,7 +7,7 @@ Competing units, units with lateral inhibition and self-organizing maps learn
 without labels and are monitored while they do. A readout on competing units,
 trained by backpropagation, is then compared with a network of the same size
 trained by backpropagation alone. Two rules learn filters from photographs, and
-units follow digits that turn.
+units follow digits that rotate.
 """
 
 import argparse
@@ -33,8 +33,8 @@ BATCH_SIZE = 100
 BATCHES = 12_000
 
 
-class Turning(keras.utils.PyDataset):
-    """Flat images that turn by 5 degrees after every epoch."""
+class Rotating(keras.utils.PyDataset):
+    """Flat images that rotate by 5 degrees after every epoch."""
 
     def __init__(self, images: np.ndarray, batches: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Turning(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
         places = np.arange(BATCH_SIZE) + index * BATCH_SIZE
         images = np.take(self.images, places, axis=0, mode="wrap")
-        return (drift.flat(drift.turn(images, self.degrees)),)
+        return (drift.flat(drift.rotate(images, self.degrees)),)
 
     def on_epoch_end(self) -> None:
         self.degrees += 5
@@ -247,7 +247,7 @@ def following(
             title="25 units keep learning while the digits rotate",
         )
         model.fit(
-            Turning(images, batches=min(150, 5 * epochs)),
+            Rotating(images, batches=min(150, 5 * epochs)),
             epochs=19,
             callbacks=[pictures],
             verbose=2,
