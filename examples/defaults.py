@@ -10,6 +10,7 @@ on validation splits of the training data of these sets. Takes about 25 minutes
 on two cores for three seeds.
 """
 
+import json
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -197,6 +198,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--epochs", type=int, help="default: 20; 2 with --quick"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keeps the sets that the output already holds, and adds others",
+    )
     args = parser.parse_args(arguments)
     args.seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
     args.epochs = args.epochs or (2 if args.quick else 20)
@@ -212,14 +218,25 @@ def main(arguments: list[str] | None = None) -> None:
         "sets": {},
     }
     output = experiment.file_of(args, NAME)
+    if args.resume and output is not None and output.exists():
+        known = json.loads(output.read_text())
+        for setting in ("backend", "seeds", "batch_size", "epochs"):
+            if known[setting] != results[setting]:
+                parser.error(
+                    f"--resume: expected {setting}={results[setting]} in "
+                    f"{output}. Received: {known[setting]}"
+                )
+        results["sets"] = known["sets"]
     sets = list(tabular_sets())
     if not args.quick:
         sets = [*image_sets(args.mnist, args.cifar), *sets]
     for name, data in sets:
+        if name in results["sets"]:
+            continue
         x, x_test, *labels = data
         x, x_test = (np.reshape(each, (len(each), -1)) for each in (x, x_test))
         data = (x, x_test, *labels)
-        rows = results["sets"][name] = {
+        rows = {
             "k-means": {},
             "HebbianCompetitive": {},
             "LateralInhibitionSparse": {},
@@ -237,6 +254,8 @@ def main(arguments: list[str] | None = None) -> None:
             for column, values in measured.items():
                 for key, value in values.items():
                     rows[column].setdefault(key, []).append(round(value, 4))
+        found = {**results["sets"], name: rows}
+        results["sets"] = {x: found[x] for x, _ in sets if x in found}
         print(name, rows, flush=True)
         if output is not None:
             experiment.write(results, output)
