@@ -243,12 +243,15 @@ class HebbianCompetitive(KernelLayer):
             moments = competitive.moments(inputs, self.state_dtype)
             return ops.cast(both_signs, "int32"), moments
 
-        def nothing() -> tuple[Tensor, competitive.Moments]:
-            moments = competitive.moments(inputs[:0], self.state_dtype)
-            return ops.zeros((), "int32"), moments
-
+        none = ops.zeros((), self.state_dtype)
+        nothing = (
+            ops.zeros((), "int32"),
+            competitive.Moments(
+                ops.zeros((1, inputs.shape[-1]), self.state_dtype), none, none
+            ),
+        )
         found, moments = sum_over_replicas(
-            branch(self.iterations.value == 0, seen, nothing)
+            branch(self.iterations.value == 0, seen, lambda: nothing)
         )
         starts = found > 0
         total = sum_over_replicas(
