@@ -105,8 +105,9 @@ class LocalLearningLayer(keras.layers.Layer):
         `(batch, ..., units)`
 
     Raises:
-        ValueError: If an argument is out of range, if inputs have rank 1, or
-            if their last dimension is unknown.
+        ValueError: If an argument is out of range, if inputs have rank 1, if
+            their last dimension is unknown, or, in training, if they have a
+            mask, such as that of `keras.layers.Masking`.
 
     Reference:
         Oja, "A simplified neuron model as a principal component analyzer",
