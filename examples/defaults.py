@@ -186,12 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the study, with the arguments of the command line."""
     parser = experiment.parser_of(__doc__, NAME)
     experiment.add_sources(parser)
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        help="default: 0 1 2; 0 with --quick",
-    )
+    experiment.add_seeds(parser)
     parser.add_argument(
         "--batch-size", type=int, default=32, help="default: %(default)s"
     )
@@ -204,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
         help="keeps the sets that the output already holds, and adds others",
     )
     args = parser.parse_args(arguments)
-    args.seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
+    args.seeds = experiment.seeds_of(args)
     args.epochs = args.epochs or (2 if args.quick else 20)
     names = (pathlib.Path(each).name for each in (args.mnist, args.cifar))
     results = {

@@ -111,6 +111,21 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """The argument that `seeds_of` reads."""
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="default: 0 1 2; 0 with --quick",
+    )
+
+
+def seeds_of(args: argparse.Namespace) -> list[int]:
+    """Those of the command line, or the defaults."""
+    return args.seeds or ([0] if args.quick else [0, 1, 2])
+
+
 def file_of(args: argparse.Namespace, name: str) -> pathlib.Path | None:
     """Where the figures go: nowhere for a short run, unless it is named."""
     if args.output is not None or (args.quick and not args.write):
@@ -183,7 +198,7 @@ def main(
                 f"Received: {measured}"
             )
         results = known
-    for seed in args.seeds or ([0] if args.quick else [0, 1, 2]):
+    for seed in seeds_of(args):
         if seed in results["seeds"]:
             continue
         drawn = _run(experiment, train, test, seed, args.quick, results["rows"])
@@ -232,12 +247,7 @@ def _parser_of_experiment(
         default=data,
         help=f"digits, {data}, or the path of an .npz file (default: {data})",
     )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        help="default: 0 1 2; 0 with --quick",
-    )
+    add_seeds(parser)
     parser.add_argument(
         "--validation",
         action="store_true",

@@ -93,6 +93,19 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     return value
 
 
+def class_of_each(classes: Any, count: int, what: str) -> np.ndarray:
+    """Classes as an array `(count,)`, also if they came as `(count, 1)`."""
+    classes = np.asarray(classes)
+    if classes.shape == (count, 1):
+        classes = classes[:, 0]
+    if classes.shape != (count,):
+        raise ValueError(
+            f"Expected a class for each of {count} {what}s. "
+            f"Received: classes.shape={classes.shape}"
+        )
+    return classes
+
+
 def check_class_indices(
     labels: np.ndarray, num_classes: int | None = None
 ) -> np.ndarray:

@@ -486,7 +486,7 @@ def test_litert_takes_pixels_as_a_camera_gives_them(tmp_path, dtype):
     )
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="runs without it")
+@pytest.mark.skipif(BACKEND != "jax", reason="needs TensorFlow, or cannot")
 def test_without_tensorflow_the_error_names_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ImportError, match="Expected tensorflow"):

@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_hebbian._arguments import check_class_indices, check_integer
+from keras_hebbian._arguments import (
+    check_class_indices,
+    check_integer,
+    class_of_each,
+)
 from keras_hebbian.callbacks import _measures
 from keras_hebbian.layers.local_layers import collect, local_layers
 from keras_hebbian.layers.local_learning import LocalLearningLayer
@@ -145,13 +149,7 @@ class LearningMonitor(keras.callbacks.Callback):
                 )
         if self.labels is not None:
             self.labels = keras.ops.convert_to_numpy(self.labels)
-            if self.labels.ndim == 2 and self.labels.shape[1] == 1:
-                self.labels = self.labels[:, 0]
-            if {self.labels.shape} != {(size,) for size in sizes}:
-                raise ValueError(
-                    f"Expected a class index for each of {max(sizes)} "
-                    f"samples. Received: labels.shape={self.labels.shape}"
-                )
+            self.labels = class_of_each(self.labels, max(sizes), "sample")
             self.labels = check_class_indices(self.labels)
             # Only which samples share a class matters, and indices have gaps.
             self.labels = np.unique(self.labels, return_inverse=True)[1]

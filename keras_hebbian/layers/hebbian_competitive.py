@@ -13,7 +13,7 @@ from keras_hebbian._arguments import (
     check_precision,
     check_real,
 )
-from keras_hebbian._backend import branch, choose
+from keras_hebbian._backend import branch, choose, visible
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
 from keras_hebbian.layers.rate import Rate
@@ -209,7 +209,9 @@ class HebbianCompetitive(KernelLayer):
             )
 
         rates = self.unit_rates(state, rates)
-        if self.kernel_initializer is not None:
+        # While this is traced, it may be the first step.
+        started = visible(self.iterations.value > 0)
+        if self.kernel_initializer is not None or started:
             total = sum_over_replicas(direction())
             scale = competitive.scale(total, rates, self.precision)
             learned = competitive.step(kernel, total, scale, overwrite=True)

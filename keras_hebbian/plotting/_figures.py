@@ -31,19 +31,6 @@ def color_scale(values: np.ndarray) -> dict[str, Any]:
     return {"cmap": "Greys", "vmin": 0.0, "vmax": largest}
 
 
-def class_of_each(classes: Any, count: int, what: str) -> np.ndarray:
-    """Classes as an array `(count,)`, also if they came as `(count, 1)`."""
-    classes = np.asarray(classes)
-    if classes.shape == (count, 1):
-        classes = classes[:, 0]
-    if classes.shape != (count,):
-        raise ValueError(
-            f"Expected a class for each of {count} {what}s. "
-            f"Received: classes.shape={classes.shape}"
-        )
-    return classes
-
-
 def extremes_and_zero(drawn: Any) -> list[float]:
     """The ticks of a colour bar."""
     low, high = drawn.get_clim()

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_hebbian._arguments import class_of_each
+
 from ._figures import (
-    class_of_each,
     color_scale,
     extremes_and_zero,
     new_figure,

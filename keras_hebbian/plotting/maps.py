@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_hebbian._arguments import class_of_each
 from keras_hebbian._grids import Grid
 
 from ._figures import (
     COLORS,
-    class_of_each,
     color_scale,
     extremes_and_zero,
     new_figure,
