@@ -602,6 +602,31 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     assert len(set(map(id, compiled))) == 3
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="a tf.data.Dataset"
+)
+@pytest.mark.parametrize("axes", [2, 3])
+def test_batches_of_a_width_known_only_when_they_come(digits, axes):
+    tf = pytest.importorskip("tensorflow")
+    images = (digits[:40] - 0.3).reshape(40, *(axes - 2) * (1,), 64)
+
+    def fitted(batches):
+        keras.utils.set_random_seed(1)
+        layer = kh.HebbianCompetitive(10)
+        model = kh.HebbianSequential([keras.Input(images.shape[1:]), layer])
+        model.compile()
+        model.fit(batches, shuffle=False, verbose=0)
+        assert int(layer.iterations) == 2
+        return kernel_of(layer)
+
+    unknown = tf.data.Dataset.from_generator(
+        lambda: iter([images[:20], images[20:]]),
+        output_signature=tf.TensorSpec(axes * (None,)),
+    )
+    known = tf.data.Dataset.from_tensor_slices(images).batch(20)
+    np.testing.assert_allclose(fitted(unknown), fitted(known), rtol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
 @pytest.mark.parametrize("kind", MODELS)
 def test_data_of_another_width_leave_what_was_learned(digits, method, kind):
@@ -698,7 +723,7 @@ def test_metrics_without_labels_are_refused_wherever_data_come_from(
     batches = as_py_dataset(digits[:40])["x"]
     labelled = digits[:40], digit_labels[:40]
     run = {
-        "fit": lambda: model.fit(batches, verbose=0),
+        "fit": lambda: model.fit(batches, shuffle=False, verbose=0),
         "validation": lambda: model.fit(
             *labelled, validation_data=batches, verbose=0
         ),

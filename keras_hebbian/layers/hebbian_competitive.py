@@ -249,7 +249,7 @@ class HebbianCompetitive(KernelLayer):
         nothing = (
             ops.zeros((), "int32"),
             competitive.Moments(
-                ops.zeros((1, inputs.shape[-1]), self.state_dtype), none, none
+                ops.zeros((1, kernel.shape[0]), self.state_dtype), none, none
             ),
         )
         found, moments = sum_over_replicas(

@@ -468,7 +468,7 @@ class LocalLearningLayer(keras.layers.Layer):
     def _rows(values: Tensor) -> Tensor:
         if len(values.shape) == 2:
             return values
-        return ops.reshape(values, (-1, values.shape[-1]))
+        return ops.reshape(values, (-1, ops.shape(values)[-1]))
 
     @property
     def expects(self) -> str:
