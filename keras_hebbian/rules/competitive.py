@@ -123,30 +123,44 @@ def signed_start(inputs: Tensor, kernel: Tensor, whole: Moments) -> Tensor:
     """Random sums of samples with both signs, `(inputs, units)`.
 
     ```
-    m  = mean_b x[b, :]                              of the whole batch
-    s  = max(0, 1 - sum_b ||x[b, :]||^2 / ||sum_b x[b, :]||^2)
-    V  = W - mean_u W
-    W  = sum_b (x[b, :] x[b, :]' V  +  s m (|m' V| - m' V))
+    V    = W - mean_u W
+    m    = mean_b x[b, :]                            of the whole batch
+    E    = sum_b ||x[b, :]||^2                       of its n samples
+    f    = 1 / max(1, n - 1)^2
+    s    = max(f, (n - E / (n ||m||^2)) / (n - 1))   or 1 for one sample
+    a[u] = m' V[:, u]
+    c[u] = max(|a[u]|, f rms(a))
+    W    = sum_b x[b, :] x[b, :]' V + n s m (c - a) + f E / sqrt(inputs) V
     ```
 
     Units that start so overlap with the samples, which random weights hardly
     do. If the samples have a mean, half of the sums would point away from it
     and thus from most samples; the second term reverses their part along the
     mean. As the mean of some centred samples is not 0, `s` weights it as James
-    and Stein do to estimate a mean. Sums over the parts of a batch add up to
-    the sum over the whole.
+    and Stein do to estimate a mean, by its square less its variance.
+
+    `f` matters for a few samples only, as when units learn online. They do
+    not tell whether the data are centred, and their sums are all alike: so
+    units start along their mean, each with random weights added. Sums over the
+    parts of a batch add up to the sum over the whole.
     """
     inputs = ops.cast(inputs, kernel.dtype)
-    # On torch `ops.mean` rounds float64 to float32.
+    # On torch `ops.mean` and `ops.maximum` round float64 to float32.
     centred = kernel - ops.sum(kernel, axis=1, keepdims=True) / kernel.shape[1]
-    mean = whole.total / whole.samples
-    square = bounded(ops.sum(whole.total * whole.total), TINY)
-    certain = bounded(1 - whole.energy / square, 0.0)
-    along = mean @ centred  # (1, units)
     samples = ops.cast(ops.shape(inputs)[0], kernel.dtype)
-    reversal = samples * certain * (ops.abs(along) - along)
+    mean = whole.total / whole.samples
+    others = bounded(whole.samples - 1, 1.0)
+    few = 1 / (others * others)
+    square = bounded(ops.sum(whole.total * whole.total), TINY)
+    certain = whole.samples * (1 - whole.energy / square) / others
+    certain = few + ops.relu(certain - few)
+    along = mean @ centred  # (1, units)
+    typical = ops.sqrt(ops.sum(along * along) / kernel.shape[1])
+    target = few * typical + ops.relu(ops.abs(along) - few * typical)
     sums = ops.transpose(inputs) @ (inputs @ centred)
-    return sums + ops.transpose(mean) * reversal
+    sums += ops.transpose(mean) * (samples * certain * (target - along))
+    energy = samples * whole.energy / whole.samples
+    return sums + few * energy / kernel.shape[0] ** 0.5 * centred
 
 
 def signed_units(total: Tensor, p: float, norm: float) -> Tensor:

@@ -462,34 +462,44 @@ def test_units_start_at_the_same_norm_without_negative_weights(digits, p):
     assert np.abs(kernel_of(layer) - start).max() > 0
 
 
-@pytest.mark.parametrize("mean", [0, -0.2])
+@pytest.mark.parametrize(
+    ("mean", "samples"), [(0, 20), (-0.2, 20), (-0.2, 3), (0, 2), (0, 1)]
+)
 def test_inputs_of_both_signs_start_units_from_the_first_batch(
-    float64, digits, mean
+    float64, digits, mean, samples
 ):
     """Random sums of samples, whose mean counts only as far as it is certain,
-    and then never against the unit."""
+    and then never against the unit; of a few samples, with weights added."""
     images = digits[:40].astype("float64") - digits.mean(axis=0) + mean
+    first, then = np.split(images, [samples])
     layer = kh.HebbianCompetitive(12)
     layer.build((None, 64))
     start = kernel_of(layer)
-    layer(images[:20], training=True)
+    layer(first, training=True)
     draw = start - start.mean(axis=1, keepdims=True)
-    center = images[:20].mean(axis=0)
-    # As James and Stein estimate a mean: its square less the variance.
-    error = np.sum(images[:20] ** 2) / 20**2
-    certain = max(0, 1 - error / np.sum(center**2))
-    assert (certain > 0.5) == (mean < 0)
+    center = first.mean(axis=0)
+    few, certain = 1.0, 1.0
+    if samples > 1:
+        few = 1 / (samples - 1) ** 2
+        # As James and Stein estimate a mean: its square less the variance.
+        variance = np.var(first, axis=0, ddof=1).sum() / samples
+        certain = max(few, 1 - variance / np.sum(center**2))
+    if samples == 20:
+        assert (certain > 0.5) == (mean < 0)
     expected = np.zeros((64, 12))
-    for sample in images[:20]:
+    for sample in first:
         expected += np.outer(sample, sample @ draw)
+        expected += few * np.sum(sample**2) / 8 * draw
     along = center @ draw
-    expected += 20 * certain * np.outer(center, np.abs(along) - along)
+    least = few * np.sqrt(np.mean(along**2))
+    target = np.maximum(np.abs(along), least)
+    expected += samples * certain * np.outer(center, target - along)
     expected *= layer.START_NORM / np.linalg.norm(expected, axis=0)
     np.testing.assert_allclose(kernel_of(layer), expected, atol=1e-9)
     # From then on it is the rule.
-    layer(images[20:], training=True)
+    layer(then, training=True)
     loop = oracles.competing_units(
-        expected.T, [(0.5 / 8, images[20:])], 2, 2, delta=0.0
+        expected.T, [(0.5 / 8, then)], 2, 2, delta=0.0
     )
     np.testing.assert_allclose(kernel_of(layer).T, loop, atol=1e-9)
 
@@ -539,22 +549,33 @@ IMAGES = {
 @pytest.mark.parametrize("kind", IMAGES)
 @pytest.mark.parametrize("batch_size", [20, 100])
 def test_defaults_leave_no_unit_dead(digits, kind, batch_size):
-    images = IMAGES[kind](digits)
+    layer, wins = learned_by_default(IMAGES[kind](digits), batch_size, 20)
+    assert wins >= 98
+    norms = np.linalg.norm(kernel_of(layer), axis=0)
+    np.testing.assert_allclose(norms, 1, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["as they are", "centred", "standardized"])
+def test_defaults_leave_few_units_dead_online(digits, kind):
+    """The start from the first batch has one sample."""
+    _, wins = learned_by_default(IMAGES[kind](digits), 1, 2)
+    assert wins >= 94
+
+
+def learned_by_default(images, batch_size, epochs):
+    """100 units, and how many of them win for an image."""
     layer = kh.HebbianCompetitive(100)
     model = kh.HebbianSequential([keras.Input((64,)), layer])
     model.compile()
-    decay = kh.LinearRateDecay()
     model.fit(
         images,
         batch_size=batch_size,
-        epochs=20,
-        callbacks=[decay],
+        epochs=epochs,
+        callbacks=[kh.LinearRateDecay()],
         verbose=0,
     )
     winners = ops.convert_to_numpy(layer.competition(images)).argmax(axis=-1)
-    assert len(np.unique(winners)) >= 98
-    norms = np.linalg.norm(kernel_of(layer), axis=0)
-    np.testing.assert_allclose(norms, 1, atol=0.1)
+    return layer, len(np.unique(winners))
 
 
 @pytest.mark.parametrize(
