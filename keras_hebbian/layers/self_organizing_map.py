@@ -69,7 +69,8 @@ class SelfOrganizingMap(KernelLayer):
     The outputs are negative squared distances, so that the largest output
     wins, as for all layers of this package, and gradients reach the layers
     below. `activation="softmax"` turns them into shares that sum to 1, a
-    `Triangle` layer on top into sparse features as in Coates, Lee and Ng.
+    `Triangle` layer on top into sparse features, like those that Coates, Lee
+    and Ng make from distances.
 
     Example:
 
@@ -188,7 +189,8 @@ class SelfOrganizingMap(KernelLayer):
         self.distance = self.add_state("distance", (), "zeros")
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        return rule.drives(inputs, state["kernel"], self.compute_dtype)
+        # Not in 16 bits: the differences of distances would be lost.
+        return rule.drives(inputs, state["kernel"])
 
     def learn(
         self,
@@ -285,7 +287,7 @@ class SelfOrganizingMap(KernelLayer):
         return self.grid.distance_map(kernel).reshape(self.shape)
 
     def _mean_over(self, inputs: Any, measure: str) -> float:
-        inputs = np.asarray(inputs)
+        inputs = ops.convert_to_numpy(inputs)
         self._check_inputs(inputs.shape)
         inputs = inputs.reshape(-1, inputs.shape[-1])
         if not len(inputs):

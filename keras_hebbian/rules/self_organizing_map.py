@@ -56,38 +56,19 @@ class Sums(NamedTuple):
     samples: Tensor  # ()
 
 
-def drives(inputs: Tensor, kernel: Tensor, dtype: str | None = None) -> Tensor:
+def drives(inputs: Tensor, kernel: Tensor) -> Tensor:
     """`d[b, u] = -||x[b] - W[:, u]||^2`, `(..., units)`.
 
-    The squared distance is the sum of both squares minus twice the product,
-    which is computed in `dtype`. Inputs and weights are taken relative to the
-    mean of all units, so that little precision is lost if data lie far from 0.
-    In float16 the product is that of unit vectors, so that its small range
-    suffices for data of any magnitude.
+    The squared distance is the sum of both squares minus twice the product.
+    Inputs and weights are taken relative to the mean of all units, so that
+    little precision is lost if data lie far from 0.
     """
-    dtype = dtype or kernel.dtype
     center = ops.sum(kernel, axis=1) / kernel.shape[1]  # (inputs,)
     inputs = inputs - center
     kernel = kernel - center[:, None]
     squares = ops.sum(inputs * inputs, axis=-1, keepdims=True)
     others = lengths(kernel) ** 2  # (units,)
-    if dtype == "float16":
-        one, other = _length(squares), _length(others)
-        products = _products(inputs / one, kernel / other, dtype) * one * other
-    else:
-        products = _products(inputs, kernel, dtype)
-    return -ops.relu(squares + others - products)  # (..., units)
-
-
-def _products(inputs: Tensor, kernel: Tensor, dtype: str) -> Tensor:
-    """`2 x W`, computed in `dtype`, in the kernel's dtype, `(..., units)`."""
-    products = ops.cast(2 * inputs, dtype) @ ops.cast(kernel, dtype)
-    return ops.cast(products, kernel.dtype)
-
-
-def _length(squares: Tensor) -> Tensor:
-    """A length to divide by and to multiply by again, without a gradient."""
-    return ops.stop_gradient(ops.sqrt(bounded(squares, TINY)))
+    return -ops.relu(squares + others - 2 * (inputs @ kernel))
 
 
 def neighborhood(

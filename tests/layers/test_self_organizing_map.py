@@ -455,3 +455,25 @@ def test_bad_arguments_are_refused(arguments):
     ((name, _),) = arguments.items()
     with pytest.raises(ValueError, match=f"Expected `{name}`.* Received: "):
         kh.SelfOrganizingMap(**{"shape": (3, 4), **arguments})
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_close_units_are_told_apart_in_mixed_precision(policy):
+    layer = kh.SelfOrganizingMap((2, 2), dtype=policy)
+    layer.build((None, 2))
+    layer.kernel.assign([[0, 0.5, 10, 10.5], [0, 0, 10, 10]])
+    x = np.array([[0.1, 0], [0.4, 0], [10.1, 10], [10.4, 10]], "float32")
+    drives = ops.convert_to_numpy(layer.competition(x))
+    np.testing.assert_array_equal(drives.argmax(axis=1), [0, 1, 2, 3])
+    assert layer.quantization_error(x) == pytest.approx(0.1, rel=1e-3)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="tensors with a gradient"
+)
+def test_measures_take_tensors_that_have_a_gradient():
+    layer = kh.SelfOrganizingMap((2, 2))
+    layer.build((None, 2))
+    x = ops.convert_to_tensor(np.eye(2, dtype="float32"))
+    expected = layer.quantization_error(x)
+    assert layer.quantization_error(x.requires_grad_()) == expected
