@@ -16,6 +16,7 @@ from keras_hebbian.plotting import (
     plot_u_matrix,
     plot_weights,
 )
+from keras_hebbian.plotting.weights import choose_units
 
 GAP = [224, 224, 224]
 
@@ -489,3 +490,36 @@ def test_colours_that_are_all_alike_are_not_blank(value):
 def test_arguments_of_the_wrong_type_are_refused(given, message):
     with pytest.raises(ValueError, match=f"Expected {message}.*Received"):
         plot_weights(np.ones((16, 4)), **given)
+
+
+def test_units_are_ordered_by_unsigned_wins():
+    wins = np.array([0, 5, 3, 9], "uint32")
+    assert choose_units(4, None, wins=wins).tolist() == [3, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "expected"),
+    [
+        (range(11), 4, [4, 8]),
+        (range(1, 7), 2, [2, 4, 6]),
+        (range(2), 1, [1, 2]),
+    ],
+)
+def test_validation_stands_at_the_epochs_that_it_followed(
+    epochs, every, expected
+):
+    history = keras.callbacks.History()
+    history.epoch = list(epochs)
+    validated = [e for e in epochs if (e + 1) % every == 0]
+    history.history = {
+        "loss": [1.0] * len(epochs),
+        "val_loss": [1.0] * len(validated),
+    }
+    (axes,) = plot_history(history, "loss").axes
+    _, drawn = axes.lines
+    assert list(drawn.get_xdata()) == expected
+
+
+def test_a_history_needs_a_metric():
+    with pytest.raises(ValueError, match="at least one metric"):
+        plot_history({"loss": [1.0]}, [])

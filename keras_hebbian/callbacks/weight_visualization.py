@@ -30,8 +30,10 @@ class WeightVisualization(keras.callbacks.Callback):
     `initial_epoch` and `BackupAndRestore` continue it. Existing images with the
     same number are replaced. No window is opened.
 
-    In a `Convolution` the tiles are patches: in colour for three channels, in
-    grey for one, and the mean over the channels for any other number.
+    In a `Convolution` over images the tiles are patches: in colour for three
+    channels, in grey for one, and the mean over the channels for any other
+    number. Over sequences they have a row for each step and a column for each
+    channel. For three axes, give an `image_shape`.
 
     If images cannot be written, this is an error at the start of training, and
     a warning later.
@@ -224,6 +226,11 @@ class WeightVisualization(keras.callbacks.Callback):
     def _image_shape(self, layer: LocalLearningLayer) -> tuple[int, ...]:
         given = self.plot_arguments.get("image_shape")
         patch = layer.kernel_image_shape if given is None else None
+        if patch is not None and len(patch) > 3:
+            raise ValueError(
+                f"Expected `image_shape` for the patches of {layer.name}, "
+                f"which have more than two axes. Received: patches of {patch}"
+            )
         if patch is not None and len(patch) == 3 and patch[2] not in (1, 3):
             return tuple(patch[:2])
         inputs = layer.state["kernel"].shape[0]

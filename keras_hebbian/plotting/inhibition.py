@@ -62,8 +62,10 @@ def plot_inhibition(
         )
     if known is None:
         from scipy.cluster import hierarchy
+        from scipy.spatial.distance import pdist
 
-        order = hierarchy.leaves_list(hierarchy.linkage(inhibition, "average"))
+        tree = hierarchy.linkage(pdist(inhibition), "average")
+        order = hierarchy.leaves_list(tree)
     else:
         order = np.argsort(known, kind="stable")
     figure = new_figure(6.4, 5.6, layout="constrained")

@@ -98,19 +98,20 @@ def plot_history(
             of each model; a single one may be given without a name.
         metrics: Name of a metric, or a list of names, one panel each. Curves
             of a `History` start at its first epoch, those of its `history` at
-            epoch 1. Fewer values of validation than of training, as with a
-            `validation_freq`, are spread evenly over the epochs. Defaults to
-            `("accuracy", "loss")`.
+            epoch 1. If there are fewer values of validation than of training,
+            they are drawn at the epochs of the smallest `validation_freq` that
+            gives as many. Defaults to `("accuracy", "loss")`.
 
     Returns:
         A `matplotlib.figure.Figure`, not registered with pyplot.
 
     Raises:
-        ValueError: If `histories` is neither a dict nor a `History`, or if no
-            history has one of the metrics.
+        ValueError: If `histories` is neither a dict nor a `History`, if there
+            are no metrics, or if no history has one of them.
     """
-    if isinstance(metrics, str):
-        metrics = [metrics]
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    if not metrics:
+        raise ValueError("Expected at least one metric. Received: metrics=[]")
     runs = _runs(histories)
     figure = new_figure(5 * len(metrics), 3.8, layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
@@ -167,14 +168,24 @@ def _draw_run(axes: "Axes", metric: str, run: _Run, color: str) -> None:
     ):
         if key in run.curves:
             values = run.curves[key]
-            count = len(values)
-            every = max(1, len(run.curves.get(metric, values)) // max(1, count))
-            epochs = run.before + every * np.arange(1, count + 1)
+            epochs = np.arange(len(run.curves.get(metric, values)))
+            epochs = _validated(run.before + 1 + epochs, len(values))
             label = ", ".join(filter(None, (run.name, kind)))
-            marker = "o" if count == 1 else None  # a line needs two points
+            marker = (
+                "o" if len(values) == 1 else None
+            )  # a line needs two points
             axes.plot(
                 epochs, values, style, color=color, label=label, marker=marker
             )
+
+
+def _validated(epochs: np.ndarray, count: int) -> np.ndarray:
+    """The epochs of the smallest `validation_freq` that gives `count`."""
+    for every in range(1, epochs[-1] + 1 if count else 1):
+        found = epochs[epochs % every == 0]
+        if len(found) == count:
+            return found
+    return epochs[len(epochs) - count :]
 
 
 def _count_whole(axes: "Axes") -> None:

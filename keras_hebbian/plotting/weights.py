@@ -187,7 +187,9 @@ def choose_units(
                 f"Received: {name}={units}"
             )
         if wins is not None:
-            return np.argsort(-np.asarray(wins), kind="stable")[:wanted]
+            return np.argsort(-np.asarray(wins, "float64"), kind="stable")[
+                :wanted
+            ]
         if seed is not None:
             drawn = np.random.default_rng(seed).permutation(count)[:wanted]
             return np.sort(drawn)
