@@ -15,7 +15,10 @@ from keras_hebbian._arguments import (
 from keras_hebbian._backend import convolution_is_fast
 from keras_hebbian.layers import _patches
 from keras_hebbian.layers.kernel_layer import KernelLayer
-from keras_hebbian.layers.local_learning import LocalLearningLayer
+from keras_hebbian.layers.local_learning import (
+    LocalLearningLayer,
+    check_mask,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
@@ -231,12 +234,18 @@ class Convolution(keras.layers.Wrapper):
                 f"patches of an image. Received: positions={self.positions}"
             )
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         self._check_patches(inputs.shape)
         layer = self.layer
         inputs = ops.cast(inputs, layer.compute_dtype)
         learning = bool(training) and layer.trainable
-        state = layer._values_for(inputs, learning)
+        check_mask(learning, mask)
+        state = layer._values_for(inputs)
         from_all = learning and self.positions is None
         with_patches = from_all or bool(layer._observers)
         convolves = self._is_convolution(with_patches)
@@ -265,9 +274,16 @@ class Convolution(keras.layers.Wrapper):
             ValueError: If the layer has not been built, or if the inputs do
                 not fit, as in `call`.
         """
+        inputs = ops.convert_to_tensor(inputs)
         if not self.built:
             raise ValueError(
                 f"Expected {self.name} to be built. Received: inputs of shape "
+                f"{tuple(inputs.shape)}"
+            )
+        if len(inputs.shape) != self.input_spec.ndim:
+            raise ValueError(
+                "Expected inputs `(batch, ..., channels)` of rank "
+                f"{self.input_spec.ndim}. Received: inputs of shape "
                 f"{tuple(inputs.shape)}"
             )
         self._check_patches(inputs.shape)

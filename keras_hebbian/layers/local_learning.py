@@ -14,7 +14,7 @@ from keras.optimizers import schedules
 
 from keras_hebbian._arguments import Tensor, check_integer
 from keras_hebbian._backend import all_finite, before_assignment, choose
-from keras_hebbian._replicas import sum_over_replicas
+from keras_hebbian._replicas import replica_count, sum_over_replicas
 
 # The layer whose outputs nobody reads while it learns.
 _unread: contextvars.ContextVar[Any] = contextvars.ContextVar(
@@ -32,13 +32,27 @@ def unread(layer: Any) -> Iterator[None]:
         _unread.reset(token)
 
 
+def check_mask(learning: bool, mask: Any) -> None:
+    """Refuses masked steps in training."""
+    if learning and mask is not None:
+        raise ValueError(
+            "Expected inputs without a mask in training: local layers "
+            "learn from all steps of a sequence, also from masked ones. "
+            "Leave these out of the data, or use `trainable=False`. "
+            "Received: a mask, such as that of `Masking`"
+        )
+
+
 class LocalLearningLayer(keras.layers.Layer):
     """Base class of layers that learn by a local rule inside `call`.
 
     In `call(training=True)`, unless `layer.trainable` is `False`, the layer
     updates its own weights by its own rule, as `BatchNormalization` updates its
     statistics. No gradient reaches these weights; gradients pass through the
-    layer to the layers below. At inference nothing changes.
+    layer to the layers below. At inference nothing changes. A layer that is
+    called several times in a step, as by `TimeDistributed`, learns and counts
+    an iteration in each call, from the weights that the call before left. It
+    cannot learn in the cell of an RNN or another loop of the backend.
 
     A subclass declares its rates with `Rate()`, lists the weights that its rule
     updates in `state_names`, and implements `build_state`, which creates these
@@ -328,14 +342,8 @@ class LocalLearningLayer(keras.layers.Layer):
         for observe in self._observers:
             observe(inputs)
         learning = bool(training) and self.trainable
-        if learning and mask is not None:
-            raise ValueError(
-                "Expected inputs without a mask in training: local layers "
-                "learn from all steps of a sequence, also from masked ones. "
-                "Leave these out of the data, or use `trainable=False`. "
-                "Received: a mask, such as that of `Masking`"
-            )
-        state = self._values_for(inputs, learning)
+        check_mask(learning, mask)
+        state = self._values_for(inputs)
         response = None
         is_unread = learning and _unread.get() is self
         if self.needs_response or not is_unread:
@@ -364,10 +372,12 @@ class LocalLearningLayer(keras.layers.Layer):
             ValueError: If the layer has not been built, or if the last
                 dimension of the inputs does not match.
         """
+        inputs = ops.convert_to_tensor(inputs)
         self._check_inputs(inputs.shape)
         if self.trainable:
-            # Rounded as in `call`, before which Keras casts its inputs.
-            inputs = ops.cast(inputs, self.compute_dtype)
+            # Rounded as in `call`, before which Keras casts floats.
+            if keras.backend.is_float_dtype(inputs.dtype):
+                inputs = ops.cast(inputs, self.compute_dtype)
             inputs = ops.cast(inputs, self.state_dtype)
             state = self._values()
             if response is None and self.needs_response:
@@ -418,10 +428,10 @@ class LocalLearningLayer(keras.layers.Layer):
     def _values(self) -> dict[str, Tensor]:
         return {name: weight.value for name, weight in self.state.items()}
 
-    def _values_for(self, inputs: Tensor, learning: bool) -> dict[str, Tensor]:
-        """The state for outputs, which learning from the inputs may follow."""
+    def _values_for(self, inputs: Tensor) -> dict[str, Tensor]:
+        """The state for outputs, which learning may follow, now or later."""
         state = self._values()
-        return before_assignment(inputs, state) if learning else state
+        return before_assignment(inputs, state) if self.trainable else state
 
     def _for_rows(
         self,
@@ -450,8 +460,7 @@ class LocalLearningLayer(keras.layers.Layer):
             for name, rate in self.rates.items()
         }
         learned = self.learn(inputs, response, state, rates)
-        unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
-        skip = sum_over_replicas(unsound) > 0
+        skip = self._skips(inputs, learned)
         learned = {name: learned[name] for name in state}
         kept = choose(skip, lambda: state, lambda: learned)
         for name, value in kept.items():
@@ -459,6 +468,15 @@ class LocalLearningLayer(keras.layers.Layer):
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
         self.skipped.assign(self.skipped.value + skipped)
+
+    def _skips(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
+        """Whether the batch of all replicas is empty, or its update unsound."""
+        unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
+        if replica_count() == 1 and inputs.shape[0]:
+            return unsound > 0
+        samples = ops.convert_to_tensor(ops.shape(inputs)[0], "int32")
+        unsound, samples = sum_over_replicas((unsound, samples))
+        return ops.logical_or(unsound > 0, samples == 0)
 
     def _samples(self, values: Tensor) -> Tensor:
         """The rows to learn from, without a gradient."""

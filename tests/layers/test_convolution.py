@@ -737,3 +737,24 @@ def test_a_wrapper_may_have_a_policy_of_its_own(own, its):
     dtype = keras.backend.standardize_dtype(outputs.dtype)
     assert dtype == own.removeprefix("mixed_")
     assert int(wrapper.layer.iterations) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*mask:UserWarning")
+def test_masked_steps_are_refused_in_training():
+    model = kh.HebbianSequential(
+        [
+            keras.Input((6, 3)),
+            keras.layers.Masking(),
+            kh.Convolution(kh.HebbianCompetitive(4), 2),
+        ]
+    )
+    model.compile()
+    with pytest.raises(ValueError, match="without a mask"):
+        model.fit(np.ones((4, 6, 3), "float32"), verbose=0)
+
+
+def test_an_image_without_an_axis_for_the_batch_is_refused():
+    layer = kh.Convolution(kh.HebbianCompetitive(4), 3)
+    layer.build((None, 8, 8, 1))
+    with pytest.raises(ValueError, match=r"Expected inputs `\(batch"):
+        layer.update_state(np.ones((8, 8, 1), "float32"))

@@ -226,3 +226,67 @@ def test_a_rule_gets_samples_as_rows(shape, digits):
     assert [tuple(each.shape) for each in outputs] == [(*shape[:-1], 2)] * 3
     layer.update_state(inputs)
     assert seen == [(np.prod(shape[:-1]), 64)] * 4
+
+
+LEARNING = [
+    lambda: kh.HebbianCompetitive(4),
+    lambda: kh.SoftHebb(4),
+    lambda: kh.LateralInhibitionSparse(4),
+    lambda: kh.HebbianPCA(4),
+    lambda: kh.SelfOrganizingMap((2, 2)),
+]
+
+
+@pytest.mark.parametrize("make", LEARNING)
+def test_an_empty_batch_is_skipped(digits, make):
+    layer = make()
+    layer.build((None, 64))
+    before = layer.get_weights()[0]
+    layer(digits[:0], training=True)
+    np.testing.assert_array_equal(layer.get_weights()[0], before)
+    assert (int(layer.iterations), int(layer.skipped)) == (0, 1)
+
+
+def test_an_empty_batch_does_not_take_the_place_of_the_first(digits):
+    kernels = []
+    for batches in ([digits[:0], digits[:20]], [digits[:20]]):
+        keras.utils.set_random_seed(0)
+        layer = kh.HebbianCompetitive(4)
+        for batch in batches:
+            layer(batch - 0.3, training=True)
+        kernels.append(ops.convert_to_numpy(layer.kernel))
+    np.testing.assert_array_equal(*kernels)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="an assignment in place"
+)
+@pytest.mark.parametrize("make", LEARNING)
+def test_a_gradient_waits_while_the_layer_learns(digits, make):
+    """As through `BatchNormalization`, of the weights before the step."""
+    layer = make()
+    gradients = []
+    for learns in (False, True):
+        x = ops.convert_to_tensor(digits[:20]).requires_grad_()
+        outputs = layer(x)
+        if learns:
+            layer.update_state(x)
+        outputs.sum().backward()
+        gradients.append(ops.convert_to_numpy(x.grad))
+    assert int(layer.iterations) == 1
+    np.testing.assert_array_equal(*gradients)
+
+
+@pytest.mark.parametrize("make", LEARNING)
+def test_integers_are_learned_as_in_a_call(make):
+    images = np.random.default_rng(0).integers(0, 1000, (20, 6))
+    weights = []
+    for method in ("__call__", "update_state"):
+        keras.utils.set_random_seed(0)
+        layer = make()
+        layer.dtype_policy = "mixed_bfloat16"
+        layer.build((None, 6))
+        arguments = {"training": True} if method == "__call__" else {}
+        getattr(layer, method)(images, **arguments)
+        weights.append(layer.get_weights()[0])
+    np.testing.assert_allclose(*weights, rtol=1e-6)
