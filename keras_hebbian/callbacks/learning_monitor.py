@@ -62,8 +62,11 @@ class LearningMonitor(keras.callbacks.Callback):
     every epoch, for units labelled and readouts fitted on the other half. If
     inputs have more axes, `(samples, ..., inputs)`, each position has a winner,
     at most 64 random positions of a sample are measured, and the accuracies are
-    per sample: winners vote with their class, and the probe reads mean outputs.
-    With several local layers, each name starts with the name of its layer.
+    per sample: winners vote with their shares of the classes, and the probe
+    reads mean outputs. The calls of a layer that is called several times count
+    as further positions. Accuracies are left out for a layer that gets other
+    samples than the labels describe, such as rows of a reshaped batch. With
+    several local layers, each name starts with the name of its layer.
 
     Formula:
 
@@ -81,9 +84,10 @@ class LearningMonitor(keras.callbacks.Callback):
     with constant outputs are left out of `correlation`, and a sample or unit of
     norm 0 has the cosine 0. All are dimensionless.
 
-    `change` may grow before it falls, so it is a poor monitor for early
-    stopping. `norm_distance` falls until all units have won; at a constant rate
-    it then stays at a level that the rate sets.
+    `change` is infinite in an epoch that builds the layer, such as the first of
+    a model without `keras.Input`. It may grow before it falls, so it is a poor
+    monitor for early stopping. `norm_distance` falls until all units have won;
+    at a constant rate it then stays at a level that the rate sets.
 
     Example:
 
@@ -114,9 +118,10 @@ class LearningMonitor(keras.callbacks.Callback):
         data: Inputs of the model, an array or a list or dict of arrays, or a
             tuple `(inputs, labels)` with class indices. Defaults to `None`:
             only measures that need no data.
-        every: Integer >= 1. Measures every `every` epochs and in the first and
-            last; the logs repeat the latest values in between. Defaults to
-            `1`.
+        every: Integer >= 1. Measures every `every` epochs, in the first and in
+            the last of `epochs`, which a training run that is stopped early
+            does not reach; the logs repeat the latest values in between.
+            Defaults to `1`.
         probe: Whether to also fit a linear readout. Defaults to `False`.
 
     Raises:
@@ -168,7 +173,8 @@ class LearningMonitor(keras.callbacks.Callback):
             )
         if self.inputs is not None and self.model.built:
             # Data of another shape are refused before anything is learned.
-            self.model(keras.tree.map_structure(lambda x: x[:1], self.inputs))
+            first, _ = next(self._batches(1))
+            self.model(first, training=False)
         self._measured: dict[str, float] = {}
         self._first: int | None = None
 
@@ -188,8 +194,8 @@ class LearningMonitor(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         if self._is_due(epoch):
-            layers = [each for each in local_layers(self.model) if each.built]
-            seen = self._see(layers)
+            layers = local_layers(self.model)
+            seen = self._see([each for each in layers if each.built])
             measured = collect(
                 layers, lambda layer: self._measure(layer, seen.get(layer))
             )
@@ -230,19 +236,25 @@ class LearningMonitor(keras.callbacks.Callback):
                     observe = observed[layer].append
                     stack.enter_context(layer.observed(observe))
                 self.model(inputs, training=False)
-            for layer in layers:  # a shared layer sees a batch several times
-                for reached in observed[layer]:
-                    seen[layer].append(_compute(layer, reached, labels, rng))
+            for layer in layers:
+                calls = [
+                    _compute(layer, reached, labels, rng)
+                    for reached in observed[layer]
+                ]
+                if calls:  # of a shared layer: further positions
+                    seen[layer].append(_joined(calls, axis=1))
         return {
-            layer: _Seen(*map(_joined, zip(*parts, strict=True)))
-            for layer, parts in seen.items()
-            if parts
+            layer: _joined(batches, axis=0)
+            for layer, batches in seen.items()
+            if batches
         }
 
-    def _batches(self) -> Iterator[tuple[Any, Any]]:
+    def _batches(self, most: int = BATCH) -> Iterator[tuple[Any, Any]]:
         size = len(keras.tree.flatten(self.inputs)[0])
-        for start in range(0, size, BATCH):
-            batch = slice(start, start + BATCH)
+        fixed = [each.shape[0] for each in getattr(self.model, "inputs", [])]
+        most = next(filter(None, fixed), most)  # of a stateful model
+        for start in range(0, size, most):
+            batch = slice(start, start + most)
             yield (
                 keras.tree.map_structure(lambda x, b=batch: x[b], self.inputs),
                 None if self.labels is None else self.labels[batch],
@@ -289,6 +301,8 @@ def _compute(
     inputs = keras.ops.reshape(
         inputs, (inputs.shape[0], -1, inputs.shape[-1])
     )  # (samples, positions, inputs)
+    if labels is not None and len(labels) != len(inputs):
+        labels = None  # a layer of the model has made other samples of them
     positions = inputs.shape[1]
     if positions > POSITIONS:
         chosen = rng.choice(positions, POSITIONS, replace=False)
@@ -306,8 +320,16 @@ def _compute(
     return _Seen(drives, outputs, cosines, labels)
 
 
-def _joined(parts: tuple[Any, ...]) -> Any:
-    return None if parts[0] is None else np.concatenate(parts)
+def _joined(parts: list[_Seen], axis: int) -> _Seen:
+    """Values of several batches (axis 0) or of several positions (axis 1)."""
+    drives, outputs, cosines, labels = zip(*parts, strict=True)
+    known = axis == 0 and labels[0] is not None
+    return _Seen(
+        np.concatenate(drives, axis),
+        np.concatenate(outputs, axis),
+        None if cosines[0] is None else np.concatenate(cosines, axis),
+        np.concatenate(labels) if known else labels[0],
+    )
 
 
 def _kernel(layer: LocalLearningLayer) -> np.ndarray:

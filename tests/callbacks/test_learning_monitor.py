@@ -503,3 +503,78 @@ def test_early_stopping_waits_for_the_norms(digits, seed):
     distances = history["norm_distance"]
     assert len(distances) < 100
     assert distances[-1] < 0.1
+
+
+CLASSES = np.random.default_rng(1).integers(0, 2, 100)
+
+
+def accuracy_of(layer, x, y):
+    model = kh.HebbianSequential([keras.Input(x.shape[1:]), layer])
+    model.compile()
+    monitor = kh.LearningMonitor((x, y))
+    history = model.fit(x, epochs=3, callbacks=[monitor], verbose=0).history
+    return history.get("winner_accuracy", [None])[-1]
+
+
+def test_all_calls_of_a_layer_see_a_sample_in_the_same_half():
+    """Labels are random, so that a sample is known only from its copies."""
+    x = np.random.default_rng(0).random((100, 9), dtype="float32")
+    copies = np.repeat(x[:, None], 5, axis=1)
+    units = keras.layers.TimeDistributed(kh.HebbianCompetitive(60))
+    assert accuracy_of(units, copies, CLASSES) < 0.7
+
+
+def test_a_layer_may_see_several_numbers_of_positions():
+    several, one = keras.Input((5, 6)), keras.Input((6,))
+    units = kh.HebbianCompetitive(4)
+    model = kh.HebbianModel([several, one], [units(several), units(one)])
+    model.compile()
+    rng = np.random.default_rng(0)
+    x = [rng.random((64, 5, 6)), rng.random((64, 6))]
+    model.fit(x, verbose=0, callbacks=[kh.LearningMonitor(x)])
+
+
+class Folded(keras.layers.Layer):
+    """Units that get the steps of all samples as samples."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+
+    def call(self, x, training=None):
+        rows = keras.ops.reshape(x, (-1, 4))
+        return keras.ops.reshape(self.units(rows, training=training), (-1, 24))
+
+
+def test_labels_of_samples_do_not_measure_the_rows_of_a_reshaped_batch():
+    x = np.random.default_rng(0).random((100, 3, 4), dtype="float32")
+    assert accuracy_of(Folded(kh.HebbianCompetitive(8)), x, CLASSES) is None
+    assert accuracy_of(kh.HebbianCompetitive(8), x, CLASSES) is not None
+
+
+class AlwaysTraining(kh.HebbianModel):
+    def __init__(self):
+        super().__init__()
+        self.units = kh.HebbianCompetitive(4)
+
+    def call(self, x, training=True):
+        return self.units(x, training=training)
+
+
+def test_a_monitor_teaches_nothing():
+    model = AlwaysTraining()
+    model.compile()
+    fit(model, epochs=1)
+    fit(model, kh.LearningMonitor(IMAGES), epochs=1)
+    assert int(model.units.iterations) == 12
+
+
+def test_models_of_a_fixed_batch_size_are_measured():
+    inputs = keras.Input(batch_shape=(10, 9))
+    steps = keras.layers.Reshape((3, 3))(inputs)
+    remembered = keras.layers.SimpleRNN(5, stateful=True, trainable=False)
+    outputs = kh.HebbianCompetitive(4)(remembered(steps))
+    model = kh.HebbianModel(inputs, outputs)
+    model.compile()
+    history = fit(model, kh.LearningMonitor(IMAGES))
+    assert len(history["dead"]) == 3
