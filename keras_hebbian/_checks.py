@@ -116,8 +116,7 @@ def _is_frozen(model: Any) -> bool:
         if isinstance(layer, LocalLearningLayer | WinnerClassifier)
         for variable in layer.variables
     }
-    called = _without_classifiers(model)
-    learning = [x for x in local if x.trainable and id(x) in called]
+    learning = [x for x in local_layers(model, asked=False) if x.trainable]
     return (
         bool(local and model.built)
         and not (model.trainable and learning)
@@ -125,24 +124,18 @@ def _is_frozen(model: Any) -> bool:
     )
 
 
-def _without_classifiers(layer: Any) -> set[int]:
-    """Layers below a layer, but not those that a classifier only asks."""
-    parts = {id(layer)}
-    if not isinstance(layer, WinnerClassifier):
-        for part in layer._flatten_layers(include_self=False, recursive=False):
-            parts |= _without_classifiers(part)
-    return parts
-
-
-def check_values(model: Any, inputs: np.ndarray) -> None:
+def check_values(model: Any, inputs: Any) -> None:
     """Rejects an array with batches that a layer would have to skip."""
+    is_memory_map = isinstance(inputs, np.memmap)
+    if not is_memory_map:
+        inputs = keras.ops.convert_to_numpy(inputs)
     if not inputs.size or not inputs.shape:
         raise ValueError(
             "Expected at least one sample. "
             f"Received: an array of shape {inputs.shape}"
         )
     layers = _layers_at_the_input(model)
-    if not layers or isinstance(inputs, np.memmap):
+    if not layers or is_memory_map:
         return  # do not read a whole memory map
     low, high = inputs.min(), inputs.max()
     for layer in layers:

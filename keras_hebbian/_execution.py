@@ -46,13 +46,14 @@ def steps_of_execution(
     model: keras.Model, given: dict[str, Any], callbacks: Any
 ) -> int:
     """The `steps_per_execution` of a `fit` with the given arguments."""
+    epochs = given.get("epochs", 1) - given.get("initial_epoch", 0)
     several = (
         not model._has_loss()
         and not model.run_eagerly
         and keras.distribution.distribution() is None
         # Keras rounds such numbers up to whole executions.
         and not any(given.get(name) for name in _COUNTED)
-        and _batches_of(given) * given.get("epochs", 1) >= TUNED_FROM
+        and _batches_of(given) * epochs >= TUNED_FROM
         and not any(map(_needs_batches, callbacks))
     )
     return STEPS_PER_EXECUTION[keras.backend.backend()] if several else 1

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_hebbian._arguments import check_integer
+from keras_hebbian.callbacks.learning_monitor import LearningMonitor
 from keras_hebbian.layers.local_layers import local_layers
 from keras_hebbian.models import OPEN, HebbianSequential
 
@@ -79,7 +80,8 @@ def fit_layerwise(
             `LinearRateDecay()` decays the rates of each layer over its own
             epochs. Or a function `(layer, x)` that returns such a list, where
             `x` is the training data of the layer: an array of outputs of the
-            layer below, or the given dataset. Defaults to `None`.
+            layer below, or the given dataset. With an array, a
+            `LearningMonitor` with data needs it. Defaults to `None`.
         shuffle: Whether to shuffle an array before each epoch. Defaults to
             `True`.
         steps_per_epoch: Integer, number of batches per epoch. Defaults to
@@ -94,8 +96,10 @@ def fit_layerwise(
     Raises:
         ValueError: If `model` is not a `keras.Sequential`, has no trainable
             local layer, or must be built; if `epochs` has the wrong number of
-            entries; or if the callbacks contain a `BackupAndRestore`, which
-            `backup_dir` replaces.
+            entries; if the callbacks contain a `BackupAndRestore`, which
+            `backup_dir` replaces; or if their list contains a
+            `LearningMonitor` with data, but layers learn from outputs of
+            others.
 
     Reference:
         Bengio, Lamblin, Popovici and Larochelle, "Greedy layer-wise training
@@ -107,6 +111,8 @@ def fit_layerwise(
         model.build((None, *x.shape[1:]))
     stages = list(_stages(model.layers))
     counts = _each(epochs, len(stages))
+    if is_array and any(start for start, _ in stages):
+        _check_monitors(callbacks)
     histories, done = [], 0
     backups: list[keras.callbacks.Callback] = []
     for count, (start, stop) in zip(counts, stages, strict=True):
@@ -166,8 +172,21 @@ def _check(model: Any, is_array: bool, callbacks: Any) -> None:
         )
 
 
+def _check_monitors(callbacks: Any) -> None:
+    given = [] if callable(callbacks) else keras.tree.flatten(callbacks)
+    for each in given:
+        if isinstance(each, LearningMonitor) and each.inputs is not None:
+            raise ValueError(
+                "Expected callbacks as a function, such as `lambda layer, x: "
+                "[LearningMonitor(x)]`, as each layer learns from outputs of "
+                "the layers below. Received: a LearningMonitor with data in a "
+                "list"
+            )
+
+
 def _learns(layer: keras.Layer) -> bool:
-    return any(each.trainable for each in local_layers(layer))
+    local = local_layers(layer, asked=False)
+    return layer.trainable and any(each.trainable for each in local)
 
 
 def _stages(layers: list[keras.Layer]) -> Iterator[tuple[int, int]]:
@@ -176,7 +195,7 @@ def _stages(layers: list[keras.Layer]) -> Iterator[tuple[int, int]]:
     for stop, layer in enumerate(layers, 1):
         if _learns(layer):
             yield start, stop
-        if local_layers(layer):
+        if local_layers(layer, asked=False):
             start = stop
 
 

@@ -50,7 +50,7 @@ class _LocalTraining(_Mixin):
     """The training step of the models below.
 
     Compiled without a loss, a step is one forward pass in which the local
-    layers learn: no tape, no optimizer. With a loss it is Keras's own step.
+    layers learn: no loss, no optimizer. With a loss it is Keras's own step.
     """
 
     train_function: Any  # Keras sets it, and the next
@@ -102,8 +102,9 @@ class _LocalTraining(_Mixin):
             given["batch_size"] = check_integer("batch_size", size, 1)
         if self.compiled and not self._has_loss():
             check_fit(self, **given)
-        if isinstance(given.get("x"), np.ndarray | np.generic):
-            check_values(self, given["x"])
+        x = given.get("x")
+        if isinstance(x, np.ndarray | np.generic) or keras.ops.is_tensor(x):
+            check_values(self, x)
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
@@ -188,9 +189,11 @@ class _LocalTraining(_Mixin):
 
     def _notice_frozen_layers(self) -> None:
         """Recompiles the step, which fixes whether each layer learns."""
-        if not self.trainable:  # given to the constructor, before its layers
-            for layer in self.layers:
-                layer.trainable = False
+        for model in self._flatten_layers():
+            # It may be given to the constructor, before the layers.
+            if isinstance(model, _LocalTraining) and not model.trainable:
+                for layer in model.layers:
+                    layer.trainable = False
         learning = [layer.trainable for layer in local_layers(self)]
         if learning != self._learning:
             self._kept = None

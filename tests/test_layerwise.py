@@ -265,3 +265,24 @@ def test_a_layer_of_another_model_gets_the_inputs_of_this_one(source):
     fit(kh.HebbianSequential(layers), source(images), epochs=1)
     assert upper.kernel.shape == (100, 3)
     assert int(upper.iterations) == 2
+
+
+def test_a_monitor_of_the_inputs_is_refused_for_layers_above(digits):
+    monitor = kh.LearningMonitor(digits[:100])
+    with pytest.raises(ValueError, match="lambda layer, x"):
+        kh.fit_layerwise(make_model(), digits[:100], callbacks=[monitor])
+
+
+def test_a_classifier_that_asks_a_layer_is_no_stage(digits):
+    learning, asked = kh.HebbianCompetitive(8), kh.HebbianCompetitive(8)
+    above = keras.layers.BatchNormalization()
+    classifier = kh.WinnerClassifier(3, layer=asked)
+    model = kh.HebbianSequential(
+        [keras.Input((64,)), learning, above, classifier]
+    )
+    before = above.get_weights()
+    (history,) = kh.fit_layerwise(model, digits[:64], epochs=[2], verbose=0)
+    assert len(history.epoch) == 2
+    assert (int(learning.iterations), int(asked.iterations)) == (4, 0)
+    for mine, its in zip(above.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, its)

@@ -996,3 +996,52 @@ def test_a_subclass_may_compute_its_own_loss(digits):
     assert np.abs(dense.get_weights()[0] - before).min() > 0
     assert int(units.iterations) == 9
     assert model.evaluate(digits[:80], verbose=0) > 0
+
+
+def test_tensors_are_checked_as_arrays_are(digits):
+    model = sequential()
+    model.compile()
+    images = digits[:40].copy()
+    images[7, 3] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        model.fit(ops.convert_to_tensor(images), verbose=0)
+    assert int(model.layers[0].iterations) == 0
+
+
+def test_layers_of_a_frozen_model_do_not_learn_in_another(digits):
+    frozen = kh.HebbianCompetitive(4)
+    inner = kh.HebbianSequential([frozen], trainable=False)
+    learning = kh.SoftHebb(3)
+    model = kh.HebbianSequential([keras.Input((64,)), inner, learning])
+    model.compile()
+    model.fit(digits[:40], verbose=0)
+    assert (int(frozen.iterations), int(learning.iterations)) == (0, 2)
+
+
+class Block(keras.layers.Layer):
+    """Two local layers of the same name, and one that is never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = kh.HebbianCompetitive(6, name="units")
+        self.two = kh.HebbianCompetitive(4, name="units")
+        self.unused = kh.HebbianCompetitive(3)
+
+    def build(self, input_shape):
+        self.one.build(input_shape)
+        self.two.build((None, 6))
+
+    def call(self, x, training=None):
+        return self.two(self.one(x, training=training), training=training)
+
+
+def test_layers_in_a_layer_are_numbered_in_their_order(digits):
+    block = Block()
+    model = kh.HebbianSequential([block])
+    model.compile()
+    decay = kh.LinearRateDecay()
+    history = model.fit(digits[:40], callbacks=[decay], verbose=0).history
+    for name, layer in (("units", block.one), ("units_1", block.two)):
+        distance = float(layer.report()["norm_distance"])
+        assert history[f"{name}_norm_distance"][-1] == pytest.approx(distance)
+        assert f"{name}_local_learning_rate" in history

@@ -1,18 +1,38 @@
 """The local layers of a model, and names for their values in the logs."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 import keras
 
 from keras_hebbian.layers.local_learning import LocalLearningLayer
+from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
 
-def local_layers(model: keras.Layer) -> list[LocalLearningLayer]:
-    """All local layers of a model or layer, nested ones included, each once."""
-    layers = model._flatten_layers()
+def local_layers(
+    model: keras.Layer, asked: bool = True
+) -> list[LocalLearningLayer]:
+    """All local layers of a model or layer, nested ones included, each once.
+
+    Args:
+        model: The model or layer.
+        asked: Whether those are included that never learn, because only a
+            `WinnerClassifier` asks them which unit wins.
+    """
+    layers = _walk(model, asked)
     local = (x for x in layers if isinstance(x, LocalLearningLayer))
     return list(dict.fromkeys(local))
+
+
+def _walk(layer: keras.Layer, asked: bool) -> Iterator[keras.Layer]:
+    """A layer and those in it, in their order.
+
+    Keras's own recursion reverses the layers of a nested model.
+    """
+    yield layer
+    if asked or not isinstance(layer, WinnerClassifier):
+        for part in layer._flatten_layers(include_self=False, recursive=False):
+            yield from _walk(part, asked)
 
 
 def named(
@@ -49,5 +69,6 @@ def collect(
     return {
         f"{prefix}_{name}" if len(by_name) > 1 else name: value
         for prefix, layer in by_name.items()
+        if layer.built  # those that were never called have no values
         for name, value in read(layer).items()
     }
