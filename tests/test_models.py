@@ -622,7 +622,7 @@ def test_batches_of_a_width_known_only_when_they_come(digits, axes):
     unknown = tf.data.Dataset.from_generator(
         lambda: iter([images[:20], images[20:]]),
         output_signature=tf.TensorSpec(axes * (None,)),
-    )
+    ).apply(tf.data.experimental.assert_cardinality(2))
     known = tf.data.Dataset.from_tensor_slices(images).batch(20)
     np.testing.assert_allclose(fitted(unknown), fitted(known), rtol=1e-5)
 

@@ -31,7 +31,7 @@ class SoftHebb(KernelLayer):
     `Convolution(SoftHebb(...))` with batch normalization, `Triangle` and
     pooling. The default arguments suit such a network. A single dense layer
     learns better with `anti_hebbian=False`, a `temperature` far below 1 (the
-    first reference has 1 / 12 for MNIST) and non-negative initial weights.
+    authors have 1 / 12 for MNIST) and non-negative initial weights.
 
     No step moves a weight by more than the rate of its unit, whatever the
     batch, so progress depends on the number of steps, not of samples.
