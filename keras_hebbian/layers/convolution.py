@@ -245,7 +245,7 @@ class Convolution(keras.layers.Wrapper):
         inputs = ops.cast(inputs, layer.compute_dtype)
         learning = bool(training) and layer.trainable
         check_mask(learning, mask)
-        state = layer._values_for(inputs)
+        state = layer._values_for(inputs, learning)
         from_all = learning and self.positions is None
         with_patches = from_all or bool(layer._observers)
         convolves = self._is_convolution(with_patches)

@@ -343,7 +343,7 @@ class LocalLearningLayer(keras.layers.Layer):
             observe(inputs)
         learning = bool(training) and self.trainable
         check_mask(learning, mask)
-        state = self._values_for(inputs)
+        state = self._values_for(inputs, learning)
         response = None
         is_unread = learning and _unread.get() is self
         if self.needs_response or not is_unread:
@@ -361,7 +361,9 @@ class LocalLearningLayer(keras.layers.Layer):
         """Learns from a batch as in training, without computing outputs.
 
         For wrappers and training loops that need no outputs. A layer that is
-        not `trainable` does not learn.
+        not `trainable` does not learn. On torch, call `backward()` first if a
+        gradient passes through outputs of an earlier call: it needs the weights
+        that these were computed with.
 
         Args:
             inputs: Tensor `(..., inputs)`.
@@ -428,10 +430,10 @@ class LocalLearningLayer(keras.layers.Layer):
     def _values(self) -> dict[str, Tensor]:
         return {name: weight.value for name, weight in self.state.items()}
 
-    def _values_for(self, inputs: Tensor) -> dict[str, Tensor]:
-        """The state for outputs, which learning may follow, now or later."""
+    def _values_for(self, inputs: Tensor, learning: bool) -> dict[str, Tensor]:
+        """The state for outputs, which learning from the inputs may follow."""
         state = self._values()
-        return before_assignment(inputs, state) if self.trainable else state
+        return before_assignment(inputs, state) if learning else state
 
     def _for_rows(
         self,

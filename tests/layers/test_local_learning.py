@@ -258,25 +258,6 @@ def test_an_empty_batch_does_not_take_the_place_of_the_first(digits):
     np.testing.assert_array_equal(*kernels)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="an assignment in place"
-)
-@pytest.mark.parametrize("make", LEARNING)
-def test_a_gradient_waits_while_the_layer_learns(digits, make):
-    """As through `BatchNormalization`, of the weights before the step."""
-    layer = make()
-    gradients = []
-    for learns in (False, True):
-        x = ops.convert_to_tensor(digits[:20]).requires_grad_()
-        outputs = layer(x)
-        if learns:
-            layer.update_state(x)
-        outputs.sum().backward()
-        gradients.append(ops.convert_to_numpy(x.grad))
-    assert int(layer.iterations) == 1
-    np.testing.assert_array_equal(*gradients)
-
-
 @pytest.mark.parametrize("make", LEARNING)
 def test_integers_are_learned_as_in_a_call(make):
     images = np.random.default_rng(0).integers(0, 1000, (20, 6))
