@@ -111,8 +111,6 @@ def fit_layerwise(
         model.build((None, *x.shape[1:]))
     stages = list(_stages(model.layers))
     counts = _each(epochs, len(stages))
-    if is_array and any(start for start, _ in stages):
-        _check_monitors(callbacks)
     histories, done = [], 0
     backups: list[keras.callbacks.Callback] = []
     for count, (start, stop) in zip(counts, stages, strict=True):
@@ -170,18 +168,14 @@ def _check(model: Any, is_array: bool, callbacks: Any) -> None:
             "Expected `backup_dir` to back up all layers. "
             "Received: the callback `BackupAndRestore`"
         )
-
-
-def _check_monitors(callbacks: Any) -> None:
-    given = [] if callable(callbacks) else keras.tree.flatten(callbacks)
-    for each in given:
-        if isinstance(each, LearningMonitor) and each.inputs is not None:
-            raise ValueError(
-                "Expected callbacks as a function, such as `lambda layer, x: "
-                "[LearningMonitor(x)]`, as each layer learns from outputs of "
-                "the layers below. Received: a LearningMonitor with data in a "
-                "list"
-            )
+    monitors = [x for x in given if isinstance(x, LearningMonitor)]
+    above = is_array and any(start for start, _ in _stages(model.layers))
+    if above and any(each.inputs is not None for each in monitors):
+        raise ValueError(
+            "Expected callbacks as a function, such as `lambda layer, x: "
+            "[LearningMonitor(x)]`, as each layer learns from outputs of the "
+            "layers below. Received: a LearningMonitor with data in a list"
+        )
 
 
 def _learns(layer: keras.Layer) -> bool:

@@ -723,7 +723,7 @@ def test_metrics_without_labels_are_refused_wherever_data_come_from(
     batches = as_py_dataset(digits[:40])["x"]
     labelled = digits[:40], digit_labels[:40]
     run = {
-        "fit": lambda: model.fit(batches, shuffle=False, verbose=0),
+        "fit": lambda: model.fit(batches, verbose=0),
         "validation": lambda: model.fit(
             *labelled, validation_data=batches, verbose=0
         ),

@@ -15,10 +15,7 @@ from keras_hebbian._arguments import (
 from keras_hebbian._backend import convolution_is_fast
 from keras_hebbian.layers import _patches
 from keras_hebbian.layers.kernel_layer import KernelLayer
-from keras_hebbian.layers.local_learning import (
-    LocalLearningLayer,
-    check_mask,
-)
+from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_hebbian")
@@ -243,8 +240,7 @@ class Convolution(keras.layers.Wrapper):
         self._check_patches(inputs.shape)
         layer = self.layer
         inputs = ops.cast(inputs, layer.compute_dtype)
-        learning = bool(training) and layer.trainable
-        check_mask(learning, mask)
+        learning = layer._learns(training, mask)
         state = layer._values_for(inputs, learning)
         from_all = learning and self.positions is None
         with_patches = from_all or bool(layer._observers)

@@ -32,17 +32,6 @@ def unread(layer: Any) -> Iterator[None]:
         _unread.reset(token)
 
 
-def check_mask(learning: bool, mask: Any) -> None:
-    """Refuses masked steps in training."""
-    if learning and mask is not None:
-        raise ValueError(
-            "Expected inputs without a mask in training: local layers "
-            "learn from all steps of a sequence, also from masked ones. "
-            "Leave these out of the data, or use `trainable=False`. "
-            "Received: a mask, such as that of `Masking`"
-        )
-
-
 class LocalLearningLayer(keras.layers.Layer):
     """Base class of layers that learn by a local rule inside `call`.
 
@@ -341,8 +330,7 @@ class LocalLearningLayer(keras.layers.Layer):
         inputs = ops.cast(inputs, self.state_dtype)
         for observe in self._observers:
             observe(inputs)
-        learning = bool(training) and self.trainable
-        check_mask(learning, mask)
+        learning = self._learns(training, mask)
         state = self._values_for(inputs, learning)
         response = None
         is_unread = learning and _unread.get() is self
@@ -354,6 +342,18 @@ class LocalLearningLayer(keras.layers.Layer):
             shape = (*ops.shape(inputs)[:-1], self.units)
             return ops.full(shape, float("nan"), self.compute_dtype)
         return self.activation(ops.cast(response, self.compute_dtype))
+
+    def _learns(self, training: bool | None, mask: Tensor | None) -> bool:
+        """Whether a call learns, which it refuses to do with masked steps."""
+        learning = bool(training) and self.trainable
+        if learning and mask is not None:
+            raise ValueError(
+                "Expected inputs without a mask in training: local layers "
+                "learn from all steps of a sequence, also from masked ones. "
+                "Leave these out of the data, or use `trainable=False`. "
+                "Received: a mask, such as that of `Masking`"
+            )
+        return learning
 
     def update_state(
         self, inputs: Tensor, response: Tensor | None = None

@@ -171,9 +171,8 @@ def _draw_run(axes: "Axes", metric: str, run: _Run, color: str) -> None:
             epochs = np.arange(len(run.curves.get(metric, values)))
             epochs = _validated(run.before + 1 + epochs, len(values))
             label = ", ".join(filter(None, (run.name, kind)))
-            marker = (
-                "o" if len(values) == 1 else None
-            )  # a line needs two points
+            # A line needs two points.
+            marker = "o" if len(values) == 1 else None
             axes.plot(
                 epochs, values, style, color=color, label=label, marker=marker
             )

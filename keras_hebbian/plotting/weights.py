@@ -187,9 +187,8 @@ def choose_units(
                 f"Received: {name}={units}"
             )
         if wins is not None:
-            return np.argsort(-np.asarray(wins, "float64"), kind="stable")[
-                :wanted
-            ]
+            wins = np.asarray(wins, "float64")  # unsigned ones have no minus
+            return np.argsort(-wins, kind="stable")[:wanted]
         if seed is not None:
             drawn = np.random.default_rng(seed).permutation(count)[:wanted]
             return np.sort(drawn)
