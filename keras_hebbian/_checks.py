@@ -124,18 +124,15 @@ def _is_frozen(model: Any) -> bool:
     )
 
 
-def check_values(model: Any, inputs: Any) -> None:
+def check_values(model: Any, inputs: np.ndarray | np.generic) -> None:
     """Rejects an array with batches that a layer would have to skip."""
-    is_memory_map = isinstance(inputs, np.memmap)
-    if not is_memory_map:
-        inputs = keras.ops.convert_to_numpy(inputs)
     if not inputs.size or not inputs.shape:
         raise ValueError(
             "Expected at least one sample. "
             f"Received: an array of shape {inputs.shape}"
         )
     layers = _layers_at_the_input(model)
-    if not layers or is_memory_map:
+    if not layers or isinstance(inputs, np.memmap):
         return  # do not read a whole memory map
     low, high = inputs.min(), inputs.max()
     for layer in layers:

@@ -102,8 +102,10 @@ class _LocalTraining(_Mixin):
             given["batch_size"] = check_integer("batch_size", size, 1)
         if self.compiled and not self._has_loss():
             check_fit(self, **given)
-        x = given.get("x")
-        if isinstance(x, np.ndarray | np.generic) or keras.ops.is_tensor(x):
+        x: Any = given.get("x")
+        if keras.ops.is_tensor(x) and hasattr(x, "__array__"):  # not sparse
+            x = keras.ops.convert_to_numpy(x)
+        if isinstance(x, np.ndarray | np.generic):
             check_values(self, x)
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
