@@ -159,6 +159,23 @@ def lengths(matrix: Tensor) -> Tensor:
     return ops.sqrt(ops.sum(matrix * matrix, axis=0))
 
 
+def product(inputs: Tensor, kernel: Tensor) -> Tensor:
+    """`inputs @ kernel`, multiplied in the dtype of `inputs`, which may be
+    narrower; the result has the kernel's.
+
+    JAX also adds in the dtype of the result. Sums in bfloat16 are less precise
+    and take five times as long on a CPU that multiplies in bfloat16.
+    """
+    narrow = ops.cast(kernel, inputs.dtype)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.numpy.matmul(
+            inputs, narrow, preferred_element_type=kernel.dtype
+        )
+    return ops.cast(inputs @ narrow, kernel.dtype)
+
+
 def correlation(one: Tensor, other: Tensor) -> Tensor:
     """`one' other` of two matrices with the same number of rows, on torch with
     contiguous columns."""

@@ -44,6 +44,23 @@ def test_of_equal_values_two_places_are_found(columns, distinct, data):
     assert (places[0] != places[1]).all()
 
 
+@pytest.mark.parametrize("narrow", ["bfloat16", "float16"])
+def test_a_product_of_narrow_inputs_has_the_dtype_of_the_kernel(narrow):
+    rng = np.random.default_rng(0)
+    # Whole numbers, which both dtypes hold; their sums only float32 does.
+    inputs = rng.integers(-100, 101, (20, 64)).astype("float32")
+    kernel = rng.integers(-10, 11, (64, 30)).astype("float32")
+    product = _backend.product(
+        ops.cast(inputs, narrow), ops.convert_to_tensor(kernel)
+    )
+    assert keras.backend.standardize_dtype(product.dtype) == "float32"
+    rounding = {"bfloat16": 2**-8, "float16": 2**-11}[narrow]
+    if keras.backend.backend() == "jax":
+        rounding = 0
+    error = np.abs(ops.convert_to_numpy(product) - inputs @ kernel)
+    assert (error <= rounding * (np.abs(inputs) @ np.abs(kernel))).all()
+
+
 @pytest.mark.parametrize("shape", [(6,), (6, 4)])
 @pytest.mark.usefixtures("float64")
 def test_segments_are_summed_one_after_another(shape):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import columns_together
+from keras_hebbian._backend import columns_together, product
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 
@@ -111,9 +111,8 @@ class KernelLayer(LocalLearningLayer):
         return ops.cast(inputs, self.compute_dtype)
 
     def respond(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
-        kernel = state["kernel"]
-        products = self.narrow(inputs) @ self.narrow(kernel)
-        return self.shift(ops.cast(products, kernel.dtype), state)
+        products = product(self.narrow(inputs), state["kernel"])
+        return self.shift(products, state)
 
     def shift(self, products: Tensor, state: dict[str, Tensor]) -> Tensor:
         """The response, from the products of inputs and kernel.

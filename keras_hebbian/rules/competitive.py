@@ -33,6 +33,7 @@ from keras_hebbian._backend import (
     largest_magnitude,
     lengths,
     multiply,
+    product,
 )
 from keras_hebbian._powers import power
 
@@ -67,11 +68,10 @@ def norms(kernel: Tensor, p: float) -> Tensor:
 def currents(inputs: Tensor, kernel: Tensor, p: float) -> Tensor:
     """`I[b, u] = sum_i sign(W[i, u]) |W[i, u]|^(p-1) x[b, i]`.
 
-    The product is computed in the dtype of `inputs`, the result has the
+    Factors are multiplied in the dtype of `inputs`; the result has the
     kernel's.
     """
-    products = inputs @ ops.cast(dual(kernel, p), inputs.dtype)
-    return ops.cast(products, kernel.dtype)  # (batch, units)
+    return product(inputs, dual(kernel, p))  # (batch, units)
 
 
 def compete(currents: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,12 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_hebbian._arguments import Tensor
-from keras_hebbian._backend import bounded, one_after_another, zero_up_to
+from keras_hebbian._backend import (
+    bounded,
+    one_after_another,
+    product,
+    zero_up_to,
+)
 from keras_hebbian.rules.competitive import at_norm
 
 SHORTEST = 1e-19
@@ -64,11 +69,11 @@ def settle(inputs: Tensor, state: State) -> Tensor:
     """The logits of the activity: `x W - q L' - t`, `(batch, units)`.
 
     `q = sigmoid(x W - t)` is the activity before inhibition. The product with
-    the kernel is computed in the dtype of `inputs`, the rest in the state's.
+    the kernel takes factors in the dtype of `inputs`; the rest is in the
+    state's.
     """
     kernel, threshold, inhibition = state
-    drive = inputs @ ops.cast(kernel, inputs.dtype)
-    drive = ops.cast(drive, kernel.dtype) - threshold  # (batch, units)
+    drive = product(inputs, kernel) - threshold  # (batch, units)
     return drive - ops.sigmoid(drive) @ ops.transpose(inhibition)
 
 
