@@ -66,7 +66,8 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
             of `X`.
         epochs: Integer >= 1, number of passes of `fit` over the samples.
             Defaults to `20`.
-        batch_size: Integer >= 1, number of samples per step. Defaults to `32`.
+        batch_size: Integer >= 1, number of samples per step, also of
+            `transform`. Defaults to `32`.
         shuffle: Whether to shuffle the samples before each pass. Defaults to
             `True`.
         callbacks: List of `keras.callbacks.Callback`, copied for every `fit`
@@ -90,9 +91,10 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     Raises:
         ImportError: If scikit-learn 1.6 or later is not installed.
         ValueError: In `fit`, if an argument is out of range, if `model` neither
-            is nor returns a layer or a model without a loss, or if `X` is not a
-            2-D array of finite numbers; in `transform` and `partial_fit`, if
-            `X` has a different number of columns.
+            is nor returns a layer or a model without a loss and with one
+            output, or if `X` is not a 2-D array of finite numbers; in
+            `transform` and `partial_fit`, if `X` has a different number of
+            columns; in `partial_fit`, if arguments of `model` have changed.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
         X = self._samples(X, reset=first)
         if first:
             self._build(X.shape[1])
+        self._check_unchanged()
         stop = keras.callbacks.LambdaCallback(on_epoch_end=self._stop)
         return self._learn(X, max(self.epochs, self.n_iter_ + 1), stop)
 
@@ -176,7 +179,7 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
         """
         check_is_fitted(self, "model_")
         X = validate_data(self, X, dtype=keras.config.floatx(), reset=False)
-        outputs = self.model_.predict(X, verbose=0)
+        outputs = self.model_.predict(X, self.batch_size, verbose=0)
         outputs = outputs.reshape(len(outputs), -1)
         return outputs.astype(keras.config.floatx(), copy=False)
 
@@ -203,23 +206,48 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
                 "Expected `model` to have a local layer. "
                 f"Received: model={self.model!r}"
             )
+        if len(model.outputs) != 1:
+            raise ValueError(
+                "Expected `model` to have one output. "
+                f"Received: a model with {len(model.outputs)} outputs"
+            )
         model.compile()
         self.model_ = model
         self.n_iter_ = 0
+        self._built_from = {"model": self.model, **self._arguments}
+
+    def _check_unchanged(self) -> None:
+        """Rejects new arguments for a layer that exists."""
+        given = {"model": self.model, **self._arguments}
+        before = self._built_from
+        changed = [
+            name
+            for name in given.keys() | before.keys()
+            if name not in before
+            or name not in given
+            or not np.array_equal(given[name], before[name])
+        ]
+        if changed:
+            raise ValueError(
+                "Expected the arguments that the layer was created with. Call "
+                "`fit` to create a new one, or assign a rate to the layer in "
+                f"`model_.layers`. Received: new values of {sorted(changed)}"
+            )
 
     def _make(self) -> keras.Layer:
         model = self.model
+        loss = getattr(model, "loss", None)
         if isinstance(model, keras.Layer) and not self._arguments:
             model = type(model).from_config(model.get_config())
         elif callable(model) and not isinstance(model, keras.Layer):
             model = model(**self._arguments)
+            loss = getattr(model, "loss", None)
         else:
             raise ValueError(
                 "Expected `model` to be a layer class or a function if "
                 f"arguments are given for it, {sorted(self._arguments)}, "
                 f"otherwise also a layer or model. Received: model={model!r}"
             )
-        loss = getattr(model, "loss", None)
         if not isinstance(model, keras.Layer) or loss is not None:
             raise ValueError(
                 "Expected `model` to be or return a layer, or a model that was "

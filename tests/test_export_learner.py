@@ -426,7 +426,8 @@ def contents(folder):
 @every_format
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, format):
     model = small(60)
-    with pytest.raises(OSError, match="nowhere"):
+    expected = "Expected the folder of `path` to exist.*nowhere/x"
+    with pytest.raises(FileNotFoundError, match=expected):
         export(model, tmp_path / "nowhere" / "x", BATCH, format=format)
     assert not [*tmp_path.iterdir()]
     other = tmp_path / "other"

@@ -142,6 +142,21 @@ def test_a_pass_goes_on_with_the_decay():
     assert fitted.n_iter_ == 2
 
 
+def test_other_arguments_of_the_layer_need_a_new_fit():
+    passes = competing(learning_rate=0.6, callbacks=[]).partial_fit(SAMPLES)
+    passes.set_params(learning_rate=0.6, batch_size=20).partial_fit(SAMPLES)
+    before = kernel_of(passes)
+    for given in ({"learning_rate": 0.5}, {"model": kh.SoftHebb}):
+        changed = clone(passes).partial_fit(SAMPLES).set_params(**given)
+        with pytest.raises(ValueError, match="Expected .*Received: new values"):
+            changed.partial_fit(SAMPLES)
+    passes.model_.layers[0].learning_rate = 0
+    passes.partial_fit(SAMPLES)
+    np.testing.assert_array_equal(kernel_of(passes), before)
+    passes.set_params(units=5).fit(SAMPLES).partial_fit(SAMPLES)
+    assert kernel_of(passes).shape == (6, 5)
+
+
 @pytest.mark.parametrize("kind", [kh.HebbianCompetitive, kh.SoftHebb])
 def test_schedules_need_no_decay(kind):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.6, 2, 0.5)
@@ -237,6 +252,25 @@ def test_bad_arguments(given, received):
         transformer.fit(SAMPLES)
     with pytest.raises(NotFittedError):
         transformer.transform(SAMPLES)
+
+
+def two_outputs():
+    inputs = keras.Input((6,))
+    units = kh.HebbianCompetitive(4)(inputs)
+    return keras.Model(inputs, [units, kh.Triangle()(units)])
+
+
+@pytest.mark.parametrize(
+    ("make", "received"),
+    [
+        (two_outputs, "2 outputs"),
+        (functools.partial(convolution, loss="mse"), "loss='mse'"),
+    ],
+)
+def test_bad_models(make, received):
+    for model in (make, make()):
+        with pytest.raises(ValueError, match=f"Expected .*{received}"):
+            kh.SKLearnTransformer(model, epochs=1).fit(SAMPLES)
 
 
 def test_bad_samples():

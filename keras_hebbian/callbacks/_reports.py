@@ -29,7 +29,13 @@ class LayerReports(SkippedBatches):
         if logs is not None:
             found = reports(self.model)
             for name, value in found.items():
-                logs[name] = float(keras.ops.convert_to_numpy(value))
+                value = keras.ops.convert_to_numpy(value)
+                if value.size != 1:
+                    raise ValueError(
+                        "Expected `report` to return scalars. "
+                        f"Received: {name} of shape {value.shape}"
+                    )
+                logs[name] = value.item()
             for name in ("iterations", *(f"val_{name}" for name in found)):
                 if name not in found:
                     logs.pop(name, None)

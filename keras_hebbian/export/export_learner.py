@@ -146,6 +146,10 @@ def _input_spec(
 
 def _check_place(path: pathlib.Path, is_folder: bool) -> None:
     """Refuses to replace anything but an earlier export."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"Expected the folder of `path` to exist. Received: {path}"
+        )
     if not path.exists():
         return
     earlier = (

@@ -197,7 +197,8 @@ class LocalLearningLayer(keras.layers.Layer):
         Otherwise the batch is skipped. Checking the sums is the cheapest test;
         if a sum overflows, the weights are unusable anyway.
         """
-        total = sum(ops.sum(learned[name]) for name in self.state_names)
+        sums = (ops.sum(learned[name]) for name in self.state_names)
+        total = sum(ops.cast(each, self.state_dtype) for each in sums)
         return ops.logical_and(self.usable(inputs), ops.isfinite(total))
 
     def report(self) -> dict[str, Tensor]:
@@ -295,6 +296,12 @@ class LocalLearningLayer(keras.layers.Layer):
             min_ndim=2, axes={-1: input_shape[-1]}
         )
         self.build_state(input_shape[-1])
+        missing = [x for x in self.state_names if not hasattr(self, x)]
+        if missing:
+            raise ValueError(
+                f"Expected `build_state` of {type(self).__name__} to create "
+                f"all of {list(self.state_names)}. Received: none of {missing}"
+            )
         self.iterations = self.add_state(
             "iterations", (), "zeros", dtype="int32"
         )
@@ -462,6 +469,11 @@ class LocalLearningLayer(keras.layers.Layer):
             for name, rate in self.rates.items()
         }
         learned = self.learn(inputs, response, state, rates)
+        if not learned.keys() >= state.keys():
+            raise ValueError(
+                f"Expected `learn` of {type(self).__name__} to return all of "
+                f"{list(state)}. Received: {list(learned)}"
+            )
         skip = self._skips(inputs, learned)
         learned = {name: learned[name] for name in state}
         kept = choose(skip, lambda: state, lambda: learned)

@@ -40,6 +40,60 @@ def test_several_units_span_the_principal_subspace(digits):
     assert cosines.min() > 0.98
 
 
+class Wins(Oja):
+    """Counts the samples that each unit won."""
+
+    state_names = ("kernel", "wins")
+
+    def build_state(self, input_dim):
+        super().build_state(input_dim)
+        self.wins = self.add_state("wins", (self.units,), "zeros", "int32")
+
+    def learn(self, inputs, response, state, rates):
+        learned = super().learn(inputs, response, state, rates)
+        winners = ops.argmax(response, axis=-1)
+        won = ops.sum(ops.one_hot(winners, self.units, dtype="int32"), axis=0)
+        return {**learned, "wins": state["wins"] + won}
+
+
+def test_a_state_may_consist_of_integers(digits):
+    model = kh.HebbianSequential([keras.Input((64,)), Wins(3)])
+    model.compile()
+    model.fit(digits[:50], epochs=2, batch_size=20, verbose=0)
+    wins = model.layers[0].wins
+    assert wins.dtype == "int32"
+    assert ops.convert_to_numpy(wins).sum() == 100
+
+
+class NotCreated(Oja):
+    state_names = ("kernel", "mean")
+
+
+class NotLearned(Wins):
+    def learn(self, inputs, response, state, rates):
+        return Oja.learn(self, inputs, response, state, rates)
+
+
+class Vector(Oja):
+    def report(self):
+        return {"means": ops.mean(self.kernel, axis=0)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "received"),
+    [
+        (NotCreated, "mean"),
+        (NotLearned, "kernel"),
+        (Vector, r"means of shape \(3,\)"),
+    ],
+)
+def test_mistakes_in_a_rule_are_named(digits, rule, received):
+    model = kh.HebbianSequential([rule(3)])
+    model.compile()
+    with pytest.raises(ValueError, match=f"Expected .*Received: .*{received}"):
+        model.fit(digits[:20], verbose=0)
+
+
 def test_rates_are_told_apart_by_the_names_they_are_given():
     class Two(kh.LocalLearningLayer):
         pull = kh.Rate()
