@@ -293,6 +293,13 @@ def reflect(images: Tensor, borders: Sequence[tuple[int, int]]) -> Tensor:
     return ops.pad(images, [(0, 0), *borders, (0, 0)], mode="reflect")
 
 
+def shapes_differ(one: Tensor, other: Tensor) -> bool:
+    """Whether the shapes of two tensors are known and not equal."""
+    if keras.backend.backend() == "tensorflow":
+        return not one.shape.is_compatible_with(other.shape)
+    return tuple(one.shape) != tuple(other.shape)
+
+
 def choose(
     first: Tensor, one: Callable[[], Any], other: Callable[[], Any]
 ) -> Any:

@@ -54,7 +54,7 @@ def steps_of_execution(
         # Keras rounds such numbers up to whole executions.
         and not any(given.get(name) for name in _COUNTED)
         and _batches_of(given) * epochs >= TUNED_FROM
-        and not any(map(_needs_batches, callbacks))
+        and not any(map(needs_batches, callbacks))
     )
     return STEPS_PER_EXECUTION[keras.backend.backend()] if several else 1
 
@@ -152,7 +152,7 @@ def _batches_of(given: dict[str, Any]) -> int:
     return math.ceil(arrays[0].shape[0] / size)
 
 
-def _needs_batches(callback: Any) -> bool:
+def needs_batches(callback: Any) -> bool:
     """Whether a callback acts on each batch."""
     by_epoch = "epoch" in (
         getattr(callback, "save_freq", None),  # Keras's checkpoints

@@ -244,7 +244,8 @@ def _stage(
         frozen = [keras.layers.Lambda(outputs, autocast=False)]
     layers = model.layers[start:stop]
     stage = HebbianSequential([_input_of(model, done), *frozen, *layers])
-    given = OPEN - getattr(model, "_left_open", set())
+    left_open = getattr(model, "_left_open", set()) if model.compiled else OPEN
+    given = OPEN - left_open
     settings = {name: getattr(model, name) for name in given}
     stage.compile(run_eagerly=model.run_eagerly, **settings)
     return stage

@@ -21,6 +21,7 @@ from keras_hebbian._checks import (
 )
 from keras_hebbian._execution import (
     execution_of,
+    needs_batches,
     rows_of,
     rows_per_step,
     steps_of_execution,
@@ -107,16 +108,20 @@ class _LocalTraining(_Mixin):
             x = keras.ops.convert_to_numpy(x)
         if isinstance(x, np.ndarray | np.generic):
             check_values(self, x)
-        callbacks = given.get("callbacks")
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = callbacks.callbacks
-            if not any(isinstance(each, LayerReports) for each in callbacks):
-                callbacks.insert(0, LayerReports())
-                callbacks[0].set_model(self)
+        whole = given.get("callbacks")
+        in_list = isinstance(whole, keras.callbacks.CallbackList)
+        callbacks = whole.callbacks if in_list else keras.tree.flatten(whole)
+        callbacks = [
+            each
+            for each in callbacks
+            if each is not None and not isinstance(each, LayerReports)
+        ]
+        reporting = LayerReports(any(map(needs_batches, callbacks)))
+        if in_list:
+            whole.callbacks = [reporting, *callbacks]
+            reporting.set_model(self)
         else:
-            callbacks = keras.tree.flatten(callbacks)
-            callbacks = [each for each in callbacks if each is not None]
-            given["callbacks"] = [LayerReports(), *callbacks]
+            given["callbacks"] = [reporting, *callbacks]
         steps = self.steps_per_execution
         if self.compiled and "steps_per_execution" in self._left_open:
             steps = steps_of_execution(self, given, callbacks)

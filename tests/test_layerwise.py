@@ -103,13 +103,15 @@ def test_every_layer_learns_from_all_below(digits, source):
     )
 
 
+@pytest.mark.parametrize("kind", [kh.HebbianSequential, keras.Sequential])
 @pytest.mark.parametrize("given", [{}, {"steps_per_execution": 5}])
-def test_settings_are_those_of_compile(given):
+def test_settings_are_those_of_compile(given, kind):
     """Those that it left open are chosen for each layer."""
     if keras.backend.backend() == "torch":
         pytest.skip("Keras runs single steps on torch")
-    model = make_model()
-    model.compile(**given)
+    model = kind([keras.Input((64,)), *make_model().layers])
+    if given:
+        model.compile(**given)
     steps = []
 
     class Watch(keras.callbacks.Callback):

@@ -192,7 +192,7 @@ def test_with_a_loss_the_other_layers_train_too(digits, digit_labels, kind):
 
 
 def test_the_reported_loss_is_that_of_a_stock_model(digits, digit_labels):
-    """What the layer adds for Keras's sake changes no loss."""
+    """A local layer adds nothing to it."""
     model = hybrid(keras.Sequential)
     model.layers[0].trainable = False
     stock = keras.Sequential(

@@ -13,13 +13,23 @@ class LayerReports(SkippedBatches):
 
     In every step they would take up to a fifth of the time of the step. The
     logs of a step contain only a counter, which is kept off the progress bar.
+
+    Args:
+        each_batch: Whether later callbacks may read or assign weights after
+            each batch.
     """
 
     async_safe = True  # like Keras's progress bar, it sees only the logs
 
+    def __init__(self, each_batch: bool = False) -> None:
+        super().__init__()
+        self.each_batch = each_batch
+
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        if self.each_batch:
+            _ = self.model  # on JAX, its layers now have their new weights
         if logs is not None:
             logs.pop("iterations", None)
 

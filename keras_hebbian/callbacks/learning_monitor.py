@@ -241,7 +241,10 @@ class LearningMonitor(keras.callbacks.Callback):
                     _compute(layer, reached, labels, rng)
                     for reached in observed[layer]
                 ]
-                if calls:  # of a shared layer: further positions
+                if len({len(call.drives) for call in calls}) > 1:
+                    calls = [_as_samples(call) for call in calls]
+                    seen[layer].append(_joined(calls, axis=0))
+                elif calls:  # of a shared layer: further positions
                     seen[layer].append(_joined(calls, axis=1))
         return {
             layer: _joined(batches, axis=0)
@@ -318,6 +321,16 @@ def _compute(
         winners = drives.argmax(axis=-1)
         cosines = _measures.winner_cosines(inputs, kernel, winners)
     return _Seen(drives, outputs, cosines, labels)
+
+
+def _as_samples(seen: _Seen) -> _Seen:
+    """The positions of all samples as samples, whose labels are unknown."""
+    drives, outputs = (
+        values.reshape(-1, 1, values.shape[-1])
+        for values in (seen.drives, seen.outputs)
+    )
+    cosines = None if seen.cosines is None else seen.cosines.reshape(-1, 1)
+    return _Seen(drives, outputs, cosines, None)
 
 
 def _joined(parts: list[_Seen], axis: int) -> _Seen:

@@ -93,8 +93,8 @@ class Convolution(keras.layers.Wrapper):
 
     Raises:
         ValueError: If `layer` is not a `LocalLearningLayer`, belongs to
-            another `Convolution`, or was built for a different number of
-            inputs; if an argument is out of range; if the inputs have the wrong
+            another `Convolution`, was built for a different number of inputs, or
+            has a `call` or an `activity_regularizer` of its own; if an argument is out of range; if the inputs have the wrong
             rank, unknown channels, or fewer patches than `positions`; or if
             Keras is set to `"channels_first"`.
 
@@ -118,6 +118,18 @@ class Convolution(keras.layers.Wrapper):
             raise ValueError(
                 "Expected `layer` to be a `LocalLearningLayer`. "
                 f"Received: layer={layer!r}"
+            )
+        if type(layer).call is not LocalLearningLayer.call:
+            raise ValueError(
+                "Expected a layer without a `call` of its own, which would not "
+                "be called: override `respond` or `learn`. "
+                f"Received: layer={layer!r}"
+            )
+        if layer.activity_regularizer is not None:
+            raise ValueError(
+                "Expected a layer without a regularizer of its outputs, which "
+                "would have no effect: give it to the `Convolution`. Received: "
+                f"activity_regularizer={layer.activity_regularizer!r}"
             )
         super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs})
         if not kwargs.get("trainable", True):

@@ -13,7 +13,12 @@ from keras import ops
 from keras.optimizers import schedules
 
 from keras_hebbian._arguments import Tensor, check_integer
-from keras_hebbian._backend import all_finite, before_assignment, choose
+from keras_hebbian._backend import (
+    all_finite,
+    before_assignment,
+    choose,
+    shapes_differ,
+)
 from keras_hebbian._replicas import replica_count, sum_over_replicas
 
 # The layer whose outputs nobody reads while it learns.
@@ -41,7 +46,8 @@ class LocalLearningLayer(keras.layers.Layer):
     layer to the layers below. At inference nothing changes. A layer that is
     called several times in a step, as by `TimeDistributed`, learns and counts
     an iteration in each call, from the weights that the call before left. It
-    cannot learn in the cell of an RNN or another loop of the backend.
+    cannot learn in the cell of an RNN or another loop of the backend, and under
+    `keras.RematScope` it learns once more when its call is repeated.
 
     A subclass declares its rates with `Rate()`, lists the weights that its rule
     updates in `state_names`, and implements `build_state`, which creates these
@@ -296,11 +302,12 @@ class LocalLearningLayer(keras.layers.Layer):
             min_ndim=2, axes={-1: input_shape[-1]}
         )
         self.build_state(input_shape[-1])
-        missing = [x for x in self.state_names if not hasattr(self, x)]
+        expected = [*self.state_names, *self._rates]
+        missing = [x for x in expected if getattr(self, x, None) is None]
         if missing:
             raise ValueError(
-                f"Expected `build_state` of {type(self).__name__} to create "
-                f"all of {list(self.state_names)}. Received: none of {missing}"
+                f"Expected {type(self).__name__} to have all of {expected} "
+                f"after `build_state`. Received: nothing for {missing}"
             )
         self.iterations = self.add_state(
             "iterations", (), "zeros", dtype="int32"
@@ -421,6 +428,7 @@ class LocalLearningLayer(keras.layers.Layer):
         Raises:
             ValueError: As in `update_state`.
         """
+        inputs = ops.convert_to_tensor(inputs)
         self._check_inputs(inputs.shape)
         inputs = ops.cast(inputs, self.state_dtype)
         return self._for_rows(self.drives, inputs, self._values())
@@ -469,11 +477,7 @@ class LocalLearningLayer(keras.layers.Layer):
             for name, rate in self.rates.items()
         }
         learned = self.learn(inputs, response, state, rates)
-        if not learned.keys() >= state.keys():
-            raise ValueError(
-                f"Expected `learn` of {type(self).__name__} to return all of "
-                f"{list(state)}. Received: {list(learned)}"
-            )
+        self._check_learned(learned, state)
         skip = self._skips(inputs, learned)
         learned = {name: learned[name] for name in state}
         kept = choose(skip, lambda: state, lambda: learned)
@@ -482,6 +486,24 @@ class LocalLearningLayer(keras.layers.Layer):
         skipped = ops.cast(skip, "int32")
         self.iterations.assign(self.iterations.value + (1 - skipped))
         self.skipped.assign(self.skipped.value + skipped)
+
+    def _check_learned(
+        self, learned: dict[str, Tensor], state: dict[str, Tensor]
+    ) -> None:
+        """Rejects what cannot replace the state; JAX would broadcast it."""
+        rule = f"`learn` of {type(self).__name__}"
+        if not learned.keys() >= state.keys():
+            raise ValueError(
+                f"Expected {rule} to return all of {list(state)}. "
+                f"Received: {list(learned)}"
+            )
+        for name, value in state.items():
+            if shapes_differ(value, learned[name]):
+                raise ValueError(
+                    f"Expected {rule} to return {name} of shape "
+                    f"{tuple(value.shape)}. Received: {name} of shape "
+                    f"{tuple(learned[name].shape)}"
+                )
 
     def _skips(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether the batch of all replicas is empty, or its update unsound."""

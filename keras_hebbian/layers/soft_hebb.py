@@ -139,24 +139,27 @@ class SoftHebb(KernelLayer):
         kernel_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        radius = check_positive("radius", radius)
         super().__init__(
             units,
             activation=activation,
-            kernel_initializer=keras.initializers.VarianceScaling(
-                radius**2, mode="fan_in", distribution="untruncated_normal"
-            )
-            if kernel_initializer is None
-            else kernel_initializer,
+            kernel_initializer=kernel_initializer,
             kernel_constraint=kernel_constraint,
             **kwargs,
         )
         self.temperature = temperature
         self.learning_rate = learning_rate
-        self.radius = radius
+        self.radius = check_positive("radius", radius)
         self.rate_exponent = check_real("rate_exponent", rate_exponent, 0)
         self.anti_hebbian = bool(anti_hebbian)
         self.precision = check_precision(precision)
+
+    def initialize(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        if self.kernel_initializer is not None:
+            return super().initialize(shape, dtype)
+        normal = keras.initializers.VarianceScaling(
+            self.radius**2, mode="fan_in", distribution="untruncated_normal"
+        )
+        return normal(shape, dtype)
 
     def learn(
         self,

@@ -241,11 +241,11 @@ class WinnerClassifier(keras.layers.Layer):
             inputs = self.layer.competition(inputs)
         shares = votes / bounded(total, 1)[:, None]
         rivals = ops.where(total > 0, inputs, -np.inf)
-        _, winners = first(rivals)
+        largest, winners = first(rivals)
         scores = ops.take(shares, winners, axis=0)
         # LiteRT has no `isnan`.
         undefined = ops.any(inputs != inputs, axis=-1, keepdims=True)
-        undefined = ops.logical_or(undefined, wins == 0)
+        undefined = ops.logical_or(undefined, largest[..., None] == -np.inf)
         # Before the cast, because tf2onnx makes every float16 score NaN here.
         scores = ops.where(undefined, float("nan"), scores)
         return ops.cast(scores, self.compute_dtype)

@@ -524,6 +524,15 @@ def test_all_calls_of_a_layer_see_a_sample_in_the_same_half():
     assert accuracy_of(units, copies, CLASSES) < 0.7
 
 
+def assert_shares(history, drives):
+    """The units win equal shares as measured, counted by hand."""
+    drives = keras.ops.convert_to_numpy(drives).reshape(-1, 4)
+    shares = np.bincount(drives.argmax(axis=1), minlength=4) / len(drives)
+    assert history["dead"] == [np.mean(shares == 0)]
+    bits = -np.sum(shares[shares > 0] * np.log2(shares[shares > 0]))
+    np.testing.assert_allclose(history["win_entropy"], bits / 2, rtol=1e-5)
+
+
 def test_a_layer_may_see_several_numbers_of_positions():
     several, one = keras.Input((5, 6)), keras.Input((6,))
     units = kh.HebbianCompetitive(4)
@@ -531,7 +540,23 @@ def test_a_layer_may_see_several_numbers_of_positions():
     model.compile()
     rng = np.random.default_rng(0)
     x = [rng.random((64, 5, 6)), rng.random((64, 6))]
-    model.fit(x, verbose=0, callbacks=[kh.LearningMonitor(x)])
+    monitor = kh.LearningMonitor(x)
+    history = model.fit(x, verbose=0, callbacks=[monitor]).history
+    drives = [keras.ops.convert_to_numpy(units.competition(i)) for i in x]
+    assert_shares(history, np.concatenate([*drives[0].swapaxes(0, 1), drives[1]]))
+
+
+def test_a_layer_may_see_several_numbers_of_samples():
+    inputs = keras.Input((5, 6))
+    units = kh.HebbianCompetitive(4)
+    rows = keras.ops.reshape(inputs, (-1, 6))
+    model = kh.HebbianModel(inputs, [units(inputs), units(rows)])
+    model.compile()
+    x = np.random.default_rng(0).random((70, 5, 6), dtype="float32")
+    monitor = kh.LearningMonitor((x, np.arange(70) % 2))
+    history = model.fit(x, verbose=0, callbacks=[monitor]).history
+    assert "winner_accuracy" not in history
+    assert_shares(history, units.competition(x))
 
 
 class Folded(keras.layers.Layer):

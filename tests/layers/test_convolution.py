@@ -698,6 +698,23 @@ def test_bad_shapes_are_refused(arguments, shape, message):
         built(kh.SoftHebb(3), shape[1:], **arguments)
 
 
+class Negated(kh.HebbianCompetitive):
+    def call(self, inputs, training=None, mask=None):
+        return -super().call(inputs, training=training)
+
+
+@pytest.mark.parametrize(
+    ("layer", "received"),
+    [
+        (Negated(3), "Negated"),
+        (kh.SoftHebb(3, activity_regularizer="l2"), "activity_regularizer"),
+    ],
+)
+def test_layers_that_it_would_not_call_are_refused(layer, received):
+    with pytest.raises(ValueError, match=f"Expected .*Received: .*{received}"):
+        kh.Convolution(layer, 3)
+
+
 def test_layers_of_others_are_refused():
     layer = kh.SoftHebb(3)
     layer.build((None, 10))

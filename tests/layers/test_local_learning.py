@@ -74,6 +74,18 @@ class NotLearned(Wins):
         return Oja.learn(self, inputs, response, state, rates)
 
 
+class Narrow(Oja):
+    def learn(self, inputs, response, state, rates):
+        return {"kernel": ops.mean(state["kernel"], axis=1, keepdims=True)}
+
+
+class Open(Oja):
+    learning_rate = kh.Rate(optional=True)
+
+    def __init__(self, units):
+        super().__init__(units, learning_rate=None)
+
+
 class Vector(Oja):
     def report(self):
         return {"means": ops.mean(self.kernel, axis=0)}
@@ -84,6 +96,8 @@ class Vector(Oja):
     [
         (NotCreated, "mean"),
         (NotLearned, "kernel"),
+        (Narrow, r"kernel of shape \(64, 1\)"),
+        (Open, "learning_rate"),
         (Vector, r"means of shape \(3,\)"),
     ],
 )
@@ -211,8 +225,9 @@ def test_inputs_that_do_not_fit_are_refused(method):
     with pytest.raises(ValueError, match=r"Expected .* to be built.*Received"):
         getattr(layer, method)(np.ones((3, 6), "float32"))
     layer.build((None, 5))
-    with pytest.raises(ValueError, match=r"dimension 5\. Received: .*6"):
-        getattr(layer, method)(np.ones((3, 6), "float32"))
+    for inputs in (np.ones((3, 6), "float32"), [[1.0] * 6]):
+        with pytest.raises(ValueError, match=r"dimension 5\. Received: .*6"):
+            getattr(layer, method)(inputs)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

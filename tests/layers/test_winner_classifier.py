@@ -37,6 +37,13 @@ def test_scores_are_the_votes_of_the_winner():
     )
 
 
+def test_without_a_winner_no_class_has_a_score():
+    classifier = adapted(ACTIVATIONS, LABELS)
+    least = -np.inf
+    scores = scores_of(classifier, [[least, least, 5], [least, 0, 5]])
+    np.testing.assert_array_equal(scores, [[np.nan] * 3, SCORES[1]])
+
+
 def test_a_unit_that_never_won_does_not_compete():
     classifier = adapted(ACTIVATIONS, LABELS)
     np.testing.assert_allclose(
