@@ -12,6 +12,8 @@ Tensor: TypeAlias = Any
 """A tensor of the current backend."""
 
 LARGEST = {"integer": 2**31 - 1, "number": 2.0**127}  # int32, float32
+TINY = float(np.finfo("float32").tiny)
+"""The smallest normal number of float32."""
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
@@ -77,10 +79,9 @@ def require(module: str, purpose: str, package: str | None = None) -> Any:
 def check_precision(value: Any) -> float:
     """Returns the divisor `precision` as a `float`, or raises a `ValueError`.
 
-    Below the smallest normal float32 it would be rounded to 0.
+    Below `TINY` it would be rounded to 0.
     """
-    tiny = float(np.finfo("float32").tiny)
-    return check_real("precision", value, minimum=tiny)
+    return check_real("precision", value, minimum=TINY)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

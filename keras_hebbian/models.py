@@ -108,7 +108,7 @@ class _LocalTraining(_Mixin):
             x = keras.ops.convert_to_numpy(x)
         if isinstance(x, np.ndarray | np.generic):
             check_values(self, x)
-        whole = given.get("callbacks")
+        whole: Any = given.get("callbacks")
         in_list = isinstance(whole, keras.callbacks.CallbackList)
         callbacks = whole.callbacks if in_list else keras.tree.flatten(whole)
         callbacks = [

@@ -148,7 +148,7 @@ def test_other_arguments_of_the_layer_need_a_new_fit():
     before = kernel_of(passes)
     for given in ({"learning_rate": 0.5}, {"model": kh.SoftHebb}):
         changed = clone(passes).partial_fit(SAMPLES).set_params(**given)
-        with pytest.raises(ValueError, match="Expected .*Received: new values"):
+        with pytest.raises(ValueError, match=r"Expected .*Received: new"):
             changed.partial_fit(SAMPLES)
     passes.model_.layers[0].learning_rate = 0
     passes.partial_fit(SAMPLES)

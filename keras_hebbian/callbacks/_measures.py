@@ -6,7 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import entr
 
+from keras_hebbian._arguments import TINY
 from keras_hebbian._backend import bounded
 from keras_hebbian.layers.winner_classifier import WinnerClassifier
 
@@ -22,10 +24,9 @@ def change(before: np.ndarray | None, after: np.ndarray) -> float:
 
 
 def entropy(wins: np.ndarray) -> float:
-    shares = wins[wins > 0] / wins.sum()
     if len(wins) < 2:
         return 0.0
-    return float(np.sum(shares * np.log(1 / shares)) / np.log(len(wins)))
+    return float(entr(wins / wins.sum()).sum() / np.log(len(wins)))
 
 
 def mean_correlation(outputs: np.ndarray) -> float:
@@ -47,8 +48,7 @@ def winner_cosines(inputs: Any, kernel: Any, winners: np.ndarray) -> np.ndarray:
 def _unit_vectors(values: Any, axis: int) -> Any:
     """Values divided by their lengths; `keras.ops.normalize` bounds these."""
     lengths = keras.ops.norm(values, axis=axis, keepdims=True)
-    tiny = float(np.finfo("float32").tiny)
-    return values / bounded(lengths, tiny)
+    return values / bounded(lengths, TINY)
 
 
 def _halves(samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def probe_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     labelled, judged = _halves(len(labels))
     known = features[labelled].astype("float64")
     mean = known.mean(axis=0)
-    scale = np.maximum(known.std(axis=0), np.finfo("float32").tiny)
+    scale = np.maximum(known.std(axis=0), TINY)
     known = (known - mean) / scale
     targets = np.eye(labels.max() + 1)[labels[labelled]]
     gram = known.T @ known

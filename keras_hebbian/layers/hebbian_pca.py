@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hebbian._arguments import Tensor, check_real
+from keras_hebbian._arguments import TINY, Tensor, check_real
 from keras_hebbian._backend import bounded
 from keras_hebbian._replicas import sum_over_replicas
 from keras_hebbian.layers.kernel_layer import KernelLayer
@@ -233,7 +233,7 @@ class HebbianPCA(KernelLayer):
         """`explained_variance`: the variance of all units as a fraction of that
         of the inputs; `orthogonality_error`: mean absolute difference between
         `W' W` and the identity matrix, which learning reduces to 0."""
-        total = bounded(self.total_variance.value, principal_components.TINY)
+        total = bounded(self.total_variance.value, TINY)
         kernel = self.kernel.value
         products = ops.transpose(kernel) @ kernel
         error = products - ops.eye(self.units, dtype=kernel.dtype)

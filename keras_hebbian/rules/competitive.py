@@ -37,7 +37,7 @@ from keras_hebbian._backend import (
 )
 from keras_hebbian._powers import power
 
-TINY = 1e-30
+LEAST = 1e-30
 """Lower bound of norms to divide by, so that scaling keeps zeros at zero."""
 
 
@@ -100,7 +100,7 @@ def start(draw: Tensor, p: float, norm: float) -> Tensor:
 
 def at_norm(kernel: Tensor, p: float, norm: float) -> Tensor:
     """The kernel with each unit scaled to the p-norm `norm`."""
-    return kernel * (norm / bounded(norms(kernel, p), TINY))
+    return kernel * (norm / bounded(norms(kernel, p), LEAST))
 
 
 class Moments(NamedTuple):
@@ -151,7 +151,7 @@ def signed_start(inputs: Tensor, kernel: Tensor, whole: Moments) -> Tensor:
     mean = whole.total / whole.samples
     others = bounded(whole.samples - 1, 1.0)
     few = 1 / (others * others)
-    square = bounded(ops.sum(whole.total * whole.total), TINY)
+    square = bounded(ops.sum(whole.total * whole.total), LEAST)
     certain = whole.samples * (1 - whole.energy / square) / others
     certain = few + ops.relu(certain - few)
     along = mean @ centred  # (1, units)
@@ -168,7 +168,7 @@ def signed_units(total: Tensor, p: float, norm: float) -> Tensor:
 
     It does not depend on their scale, so that no power over- or underflows.
     """
-    largest = bounded(largest_magnitude(total), TINY)
+    largest = bounded(largest_magnitude(total), LEAST)
     return at_norm(total / largest, p, norm)
 
 
@@ -180,7 +180,7 @@ def at_least(
     A step may take a unit far below norm 1, where it loses every sample. With
     `overwrite`, the result may take the memory of the kernel.
     """
-    present = bounded(norms(kernel, p), TINY)
+    present = bounded(norms(kernel, p), LEAST)
     factors = bounded(norm / present, 1.0)
     return multiply(kernel, factors, overwrite)
 

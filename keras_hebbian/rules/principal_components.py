@@ -30,14 +30,10 @@ Reference:
     6:1255, 1995: why each ordered unit needs a rate of its own.
 """
 
-import numpy as np
 from keras import ops
 
-from keras_hebbian._arguments import Tensor
+from keras_hebbian._arguments import TINY, Tensor
 from keras_hebbian._backend import bounded
-
-TINY = float(np.finfo("float32").tiny)
-"""The smallest divisor of a rate."""
 
 
 def sums(inputs: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ from keras_hebbian._backend import (
     one_after_another,
 )
 from keras_hebbian._grids import Grid
-from keras_hebbian.rules.competitive import TINY
+from keras_hebbian.rules.competitive import LEAST
 
 NEIGHBORHOODS = ("gaussian", "bubble")
 
@@ -87,7 +87,7 @@ def neighborhood(
         sigma: Radius, a scalar tensor in the dtype of the result.
     """
     if kind == "bubble":
-        sigma = bounded(sigma, TINY)  # the winner is at 0
+        sigma = bounded(sigma, LEAST)  # the winner is at 0
         near = [
             ops.cast(distance < sigma, sigma.dtype)
             for distance in _distances(
@@ -101,7 +101,7 @@ def neighborhood(
             winners, grid, grid.coordinates, grid.lengths, sigma.dtype
         )
     ]
-    scale = -0.5 / bounded(sigma * sigma, TINY)
+    scale = -0.5 / bounded(sigma * sigma, LEAST)
     return ops.exp(scale * functools.reduce(operator.add, squares))
 
 
@@ -156,7 +156,7 @@ def step(kernel: Tensor, added: Sums) -> Tensor:
     stays = ops.exp(added.stays)
     # Not `1 - stays`, which rounds to 0 if a unit hardly moves.
     moves = -ops.expm1(added.stays)
-    scale = moves / bounded(added.shares, TINY)
+    scale = moves / bounded(added.shares, LEAST)
     return add_product(stays * kernel, added.inputs, scale)
 
 
