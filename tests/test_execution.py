@@ -151,21 +151,26 @@ def test_callbacks_that_need_batches_get_each(hook):
     assert int(model.layers[0].iterations) == 202
 
 
-def test_a_callback_of_batches_reads_and_assigns_what_learns():
+@pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end"])
+def test_a_callback_of_batches_reads_and_assigns_what_learns(hook):
     model = model_with()
     (layer,) = model.layers
     seen = []
 
     def stop(batch, logs):
         seen.append((int(layer.iterations), kernel_of(model)))
-        layer.learning_rate = 0.0
+        if batch == 1:
+            layer.learning_rate = 0.0
 
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
-    model.fit(IMAGES[:12], batch_size=4, verbose=0, callbacks=[callback])
-    assert [iterations for iterations, _ in seen] == [1, 2, 3]
+    callback = keras.callbacks.LambdaCallback(**{hook: stop})
+    model.fit(IMAGES[:16], batch_size=4, verbose=0, callbacks=[callback])
+    first = 0 if hook == "on_train_batch_begin" else 1
+    assert [count for count, _ in seen] == [*range(first, first + 4)]
     assert float(layer.learning_rate) == 0
-    for _, kernel in seen[1:]:
-        np.testing.assert_array_equal(kernel, seen[0][1])
+    kernels = [kernel for _, kernel in seen]
+    assert np.abs(kernels[1] - kernels[0]).max() > 0
+    for kernel in kernels[2:]:
+        np.testing.assert_array_equal(kernel, kernels[1])
 
 
 def test_callbacks_of_epochs_change_nothing(tmp_path):

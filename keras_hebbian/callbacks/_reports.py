@@ -15,15 +15,14 @@ class LayerReports(SkippedBatches):
     logs of a step contain only a counter, which is kept off the progress bar.
 
     Args:
-        each_batch: Whether later callbacks may read or assign weights after
-            each batch.
+        each_batch: Whether other callbacks may read or assign weights before
+            or after each batch.
     """
-
-    async_safe = True  # like Keras's progress bar, it sees only the logs
 
     def __init__(self, each_batch: bool = False) -> None:
         super().__init__()
         self.each_batch = each_batch
+        self.async_safe = not each_batch  # then it sees only the logs
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
