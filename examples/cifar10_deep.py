@@ -6,11 +6,11 @@ The network of "Hebbian deep learning without feedback": three blocks of batch
 normalization, `Convolution(SoftHebb)`, `Triangle` and pooling learn together,
 in one epoch with batches of 10, without labels. The readout is linear and
 trained on frozen features, after one, two and three blocks, and on random
-filters. It is that of the paper in the first row, and in all others a ridge
+filters. The first row has the readout of the paper, all others a ridge
 regression on standardized features, averaged over an image and its mirror
-image. It reads the last block, or the last two where the row says so; both
-share their features, whose time is in the row of the first. The penalty, and
-the pooling before the readout, were chosen on validation images. The
+image. It reads the last block; rows with "last 2 read out" read two, from the
+features of the row above. The penalty, and the pooling before the readout, were
+chosen on validation images. The
 replication is a report in a public repository, "SoftHebb em CIFAR-10", with
 three seeds on the original images and the readout of the paper.
 """

@@ -465,11 +465,15 @@ def table(
 
 
 def _cell(column: str, values: list[float] | None) -> str:
-    """Median of seconds; mean and standard deviation of all else."""
+    """Median of seconds; mean and standard deviation of all else.
+
+    A row that shares the work of the one above takes no time of its own.
+    """
     if values is None:
         return ""
     if column == "seconds":
-        return f"{np.median(values):.0f}"
+        seconds = np.median(values)
+        return f"{seconds:.0f}" if seconds >= 0.5 else ""
     percent = 100 * np.array(values)
     spread = f" ± {percent.std(ddof=1):.2f}" if len(percent) > 1 else ""
     return f"{percent.mean():.2f}{spread} %"

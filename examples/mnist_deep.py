@@ -9,9 +9,8 @@ readout is linear and trained on frozen features, after one, two and three
 blocks, on random filters, and on three blocks of `HebbianCompetitive` with
 default arguments and a rate that decays to 0. It is that of the paper where the
 row says so, with 30 epochs, and in all other rows a ridge regression on
-standardized features, of the last block, or of the last two where the row says
-so. Both share their features, whose time is in the row of the first. The
-number of units, the margin, the penalty and the blocks to read out were chosen
+standardized features. It reads the last block; rows with "last 2 read out" read
+two, from the features of the row above. The number of units, the margin, the penalty and the blocks to read out were chosen
 on validation images.
 """
 

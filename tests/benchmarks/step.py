@@ -6,7 +6,7 @@ One step of 2000 competing units on batches of MNIST, p = 3 and k = 7, part by
 part: the time of each, compiled by itself, as a share of the time of the bare
 product of the batch with the kernel. Without a compiler each part writes its
 result to memory, where a whole step may keep it. The sums over winners are
-compared with the product that the paper's loop uses for them.
+compared with the product that the notebook's loop uses for them.
 """
 
 import pathlib
@@ -42,7 +42,7 @@ def compiled(part: Callable) -> Callable:
 
 
 def dense_direction(inputs: Any, kernel: Any, currents: Any, units: Any) -> Any:
-    """The direction by a product, as the paper's loop finds it."""
+    """The direction by a product, as the notebook's loop finds it."""
     winner, rival = (
         ops.one_hot(units[place], UNITS, dtype="float32") for place in (0, 1)
     )

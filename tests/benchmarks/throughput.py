@@ -5,7 +5,7 @@
 Each case runs on each backend that is installed, in a process of its own with
 the same number of threads. It measures in turns, on the same data: whole
 epochs of `fit` on an array after its first epoch, with all of Keras's own work;
-the paper's loop in NumPy, in float64 as its author wrote it and in float32; and
+the notebook's loop in NumPy, in float64 as its author wrote it and in float32; and
 the product of the batch with the weights on this backend, the least that a step
 must do. The cases `samples` read their array from a file that is mapped
 to memory. With `--tuned`, ten or a hundred steps run per execution, where the
@@ -184,7 +184,7 @@ def timed(run: Callable[[], Any]) -> Callable[[], float]:
 
 
 def loop_of(case: Case, images: np.ndarray, dtype: str) -> Callable[[], Any]:
-    """The paper's loop over the images."""
+    """The notebook's loop over the images."""
     rng = np.random.default_rng(0)
     images = images.astype(dtype)
     shape = (case.units, case.inputs)
