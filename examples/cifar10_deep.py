@@ -8,10 +8,9 @@ in one epoch with batches of 10, without labels. The readout is linear and
 trained on frozen features, after one, two and three blocks, and on random
 filters. The first row has the readout of the paper, all others a ridge
 regression on standardized features, averaged over an image and its mirror
-image. It reads the last block; rows with "last 2 read out" read two, from the
-features of the row above. The penalty, and the pooling before the readout, were
-chosen on validation images. The
-replication is a report in a public repository, "SoftHebb em CIFAR-10", with
+image. It reads the last block; rows with "last 2 read out" read two. The
+penalty, and the pooling before the readout, were chosen on validation images.
+The replication is a report in a public repository, "SoftHebb em CIFAR-10", with
 three seeds on the original images and the readout of the paper.
 """
 

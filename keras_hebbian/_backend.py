@@ -167,7 +167,8 @@ def product(inputs: Tensor, kernel: Tensor) -> Tensor:
     and take five times as long on a CPU that multiplies in bfloat16.
     """
     narrow = ops.cast(kernel, inputs.dtype)
-    if keras.backend.backend() == "jax":
+    symbolic = keras.backend.is_keras_tensor(inputs)
+    if keras.backend.backend() == "jax" and not symbolic:
         import jax
 
         return jax.numpy.matmul(
@@ -294,10 +295,11 @@ def reflect(images: Tensor, borders: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def shapes_differ(one: Tensor, other: Tensor) -> bool:
-    """Whether the shapes of two tensors are known and not equal."""
+    """Whether two shapes are known and not equal; `other` may be a number."""
+    shape = other.shape if hasattr(other, "shape") else np.shape(other)
     if keras.backend.backend() == "tensorflow":
-        return not one.shape.is_compatible_with(other.shape)
-    return tuple(one.shape) != tuple(other.shape)
+        return not one.shape.is_compatible_with(shape)
+    return tuple(one.shape) != tuple(shape)
 
 
 def choose(

@@ -20,10 +20,12 @@ _OF_OPTIMIZERS = (
 
 
 def _functional_class() -> type:
-    """The class of `keras.Model(inputs, outputs)`, private in Keras."""
-    inputs = keras.Input((1,), name="inputs")
-    outputs = keras.layers.Identity(name="outputs")(inputs)
-    return type(keras.Model(inputs, outputs, name="functional"))
+    """The class of `keras.Model(inputs, outputs)`, private in Keras.
+
+    A whole model would fix the global dtype policy: a later
+    `keras.config.set_floatx` would have no effect.
+    """
+    return type(keras.Model.__new__(keras.Model, None, None))
 
 
 Functional: Any = _functional_class()

@@ -47,6 +47,11 @@ def _as_in(method: Any) -> Callable[[_Method], _Method]:
     return wraps
 
 
+def _is_async(callback: Any) -> bool:
+    """Whether Keras may call it in another thread, while layers learn."""
+    return getattr(callback, "async_safe", False)
+
+
 class _LocalTraining(_Mixin):
     """The training step of the models below.
 
@@ -116,7 +121,12 @@ class _LocalTraining(_Mixin):
             for each in callbacks
             if each is not None and not isinstance(each, LayerReports)
         ]
-        reporting = LayerReports(any(map(needs_batches, callbacks)))
+        reporting = LayerReports(
+            any(
+                needs_batches(each) and not _is_async(each)
+                for each in callbacks
+            )
+        )
         if in_list:
             whole.callbacks = [reporting, *callbacks]
             reporting.set_model(self)

@@ -29,6 +29,13 @@ except ImportError:  # raised again by the constructor
     _BASES = ()
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Whether two arguments are the same object, or equal numbers or words."""
+    return one is other or (
+        np.isscalar(one) and np.isscalar(other) and one == other
+    )
+
+
 class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     """A scikit-learn transformer whose features are learned by a local layer.
 
@@ -66,8 +73,7 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
             of `X`.
         epochs: Integer >= 1, number of passes of `fit` over the samples.
             Defaults to `20`.
-        batch_size: Integer >= 1, number of samples per step, also of
-            `transform`. Defaults to `32`.
+        batch_size: Integer >= 1, number of samples per step. Defaults to `32`.
         shuffle: Whether to shuffle the samples before each pass. Defaults to
             `True`.
         callbacks: List of `keras.callbacks.Callback`, copied for every `fit`
@@ -163,7 +169,8 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
         X = self._samples(X, reset=first)
         if first:
             self._build(X.shape[1])
-        self._check_unchanged()
+        else:
+            self._check_unchanged()
         stop = keras.callbacks.LambdaCallback(on_epoch_end=self._stop)
         return self._learn(X, max(self.epochs, self.n_iter_ + 1), stop)
 
@@ -179,7 +186,8 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
         """
         check_is_fitted(self, "model_")
         X = validate_data(self, X, dtype=keras.config.floatx(), reset=False)
-        outputs = self.model_.predict(X, self.batch_size, verbose=0)
+        size = max(self.batch_size, 32)  # one by one would take long
+        outputs = self.model_.predict(X, size, verbose=0)
         outputs = outputs.reshape(len(outputs), -1)
         return outputs.astype(keras.config.floatx(), copy=False)
 
@@ -219,13 +227,10 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
     def _check_unchanged(self) -> None:
         """Rejects new arguments for a layer that exists."""
         given = {"model": self.model, **self._arguments}
-        before = self._built_from
         changed = [
             name
-            for name in given.keys() | before.keys()
-            if name not in before
-            or name not in given
-            or not np.array_equal(given[name], before[name])
+            for name in given.keys() | self._built_from.keys()
+            if not _same(given.get(name), self._built_from.get(name))
         ]
         if changed:
             raise ValueError(

@@ -146,13 +146,16 @@ def test_other_arguments_of_the_layer_need_a_new_fit():
     passes = competing(learning_rate=0.6, callbacks=[]).partial_fit(SAMPLES)
     passes.set_params(learning_rate=0.6, batch_size=20).partial_fit(SAMPLES)
     before = kernel_of(passes)
+    sizes = [np.ones(3), np.ones(2), np.nan]
+    free = kh.SKLearnTransformer(lambda sizes: kh.SoftHebb(4), sizes=sizes)
+    free.partial_fit(SAMPLES).partial_fit(SAMPLES)
     for given in ({"learning_rate": 0.5}, {"model": kh.SoftHebb}):
         changed = clone(passes).partial_fit(SAMPLES).set_params(**given)
         with pytest.raises(ValueError, match=r"Expected .*Received: new"):
             changed.partial_fit(SAMPLES)
     passes.model_.layers[0].learning_rate = 0
     passes.partial_fit(SAMPLES)
-    np.testing.assert_array_equal(kernel_of(passes), before)
+    np.testing.assert_allclose(kernel_of(passes), before, rtol=1e-6)
     passes.set_params(units=5).fit(SAMPLES).partial_fit(SAMPLES)
     assert kernel_of(passes).shape == (6, 5)
 

@@ -39,12 +39,12 @@ class LayerReports(SkippedBatches):
             found = reports(self.model)
             for name, value in found.items():
                 value = keras.ops.convert_to_numpy(value)
-                if value.size != 1:
+                if value.ndim:
                     raise ValueError(
                         "Expected `report` to return scalars. "
                         f"Received: {name} of shape {value.shape}"
                     )
-                logs[name] = value.item()
+                logs[name] = float(value)
             for name in ("iterations", *(f"val_{name}" for name in found)):
                 if name not in found:
                     logs.pop(name, None)

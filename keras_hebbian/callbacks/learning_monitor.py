@@ -228,7 +228,7 @@ class LearningMonitor(keras.callbacks.Callback):
         if self.inputs is None:
             return {}
         rng = np.random.default_rng(0)
-        seen: dict[Any, list[_Seen]] = {layer: [] for layer in layers}
+        seen: dict[Any, list[list[_Seen]]] = {layer: [] for layer in layers}
         for inputs, labels in self._batches():
             with contextlib.ExitStack() as stack:
                 observed: dict[Any, list[Any]] = {x: [] for x in layers}
@@ -241,13 +241,10 @@ class LearningMonitor(keras.callbacks.Callback):
                     _compute(layer, reached, labels, rng)
                     for reached in observed[layer]
                 ]
-                if len({len(call.drives) for call in calls}) > 1:
-                    calls = [_as_samples(call) for call in calls]
-                    seen[layer].append(_joined(calls, axis=0))
-                elif calls:  # of a shared layer: further positions
-                    seen[layer].append(_joined(calls, axis=1))
+                if calls:
+                    seen[layer].append(calls)
         return {
-            layer: _joined(batches, axis=0)
+            layer: _together(batches)
             for layer, batches in seen.items()
             if batches
         }
@@ -321,6 +318,18 @@ def _compute(
         winners = drives.argmax(axis=-1)
         cosines = _measures.winner_cosines(inputs, kernel, winners)
     return _Seen(drives, outputs, cosines, labels)
+
+
+def _together(batches: list[list[_Seen]]) -> _Seen:
+    """The values of all batches, each with one or more calls of the layer.
+
+    Further calls, of a shared layer, are further positions of the samples,
+    unless they have other samples.
+    """
+    if any(len({len(call.drives) for call in calls}) > 1 for calls in batches):
+        calls = [_as_samples(call) for calls in batches for call in calls]
+        return _joined(calls, axis=0)
+    return _joined([_joined(calls, axis=1) for calls in batches], axis=0)
 
 
 def _as_samples(seen: _Seen) -> _Seen:

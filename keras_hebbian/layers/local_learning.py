@@ -492,17 +492,18 @@ class LocalLearningLayer(keras.layers.Layer):
     ) -> None:
         """Rejects what cannot replace the state; JAX would broadcast it."""
         rule = f"`learn` of {type(self).__name__}"
-        if not learned.keys() >= state.keys():
+        is_dict = isinstance(learned, dict)
+        if not is_dict or not learned.keys() >= state.keys():
             raise ValueError(
-                f"Expected {rule} to return all of {list(state)}. "
-                f"Received: {list(learned)}"
+                f"Expected {rule} to return a dict of {list(state)}. "
+                f"Received: {list(learned) if is_dict else learned}"
             )
         for name, value in state.items():
             if shapes_differ(value, learned[name]):
                 raise ValueError(
                     f"Expected {rule} to return {name} of shape "
                     f"{tuple(value.shape)}. Received: {name} of shape "
-                    f"{tuple(learned[name].shape)}"
+                    f"{tuple(np.shape(learned[name]))}"
                 )
 
     def _skips(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:

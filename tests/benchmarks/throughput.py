@@ -5,10 +5,10 @@
 Each case runs on each backend that is installed, in a process of its own with
 the same number of threads. It measures in turns, on the same data: whole
 epochs of `fit` on an array after its first epoch, with all of Keras's own work;
-the notebook's loop in NumPy, in float64 as its author wrote it and in float32; and
-the product of the batch with the weights on this backend, the least that a step
-must do. The cases `samples` read their array from a file that is mapped
-to memory. With `--tuned`, ten or a hundred steps run per execution, where the
+the notebook's loop in NumPy, in float64 as its author wrote it and in float32;
+and the product of the batch with the weights on this backend, the least that a
+step must do. The cases `samples` read their array from a file that is mapped to
+memory. With `--tuned`, ten or a hundred steps run per execution, where the
 backend has it, and XLA compiles sparse units on TensorFlow, too; with
 `--default`, `compile()` gets no arguments. Without either, both are measured,
 but the cases `growth` and `samples` with `--default` only.

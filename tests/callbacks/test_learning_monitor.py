@@ -546,17 +546,22 @@ def test_a_layer_may_see_several_numbers_of_positions():
     assert_shares(history, keras.ops.concatenate(drives))
 
 
-def test_a_layer_may_see_several_numbers_of_samples():
+@pytest.mark.parametrize("fewer", [False, True])
+def test_a_layer_may_see_several_numbers_of_samples(fewer):
     inputs = keras.Input((5, 6))
     units = kh.HebbianCompetitive(4)
+    # Of 266 samples, all 10 of a last batch, but not all 256 of a first one.
     rows = keras.ops.reshape(inputs, (-1, 6))
+    if fewer:
+        rows = keras.layers.Lambda(lambda x: x[:20])(inputs)
     model = kh.HebbianModel(inputs, [units(inputs), units(rows)])
     model.compile()
-    x = np.random.default_rng(0).random((70, 5, 6), dtype="float32")
-    monitor = kh.LearningMonitor((x, np.arange(70) % 2))
+    x = np.random.default_rng(0).random((266, 5, 6), dtype="float32")
+    monitor = kh.LearningMonitor((x, np.arange(266) % 2))
     history = model.fit(x, verbose=0, callbacks=[monitor]).history
     assert "winner_accuracy" not in history
-    assert_shares(history, units.competition(x))
+    seen = np.concatenate([x, x[:20], x[256:]]) if fewer else x
+    assert_shares(history, units.competition(seen))
 
 
 class Folded(keras.layers.Layer):

@@ -74,6 +74,11 @@ class NotLearned(Wins):
         return Oja.learn(self, inputs, response, state, rates)
 
 
+class Nothing(Oja):
+    def learn(self, inputs, response, state, rates):
+        return None
+
+
 class Narrow(Oja):
     def learn(self, inputs, response, state, rates):
         return {"kernel": ops.mean(state["kernel"], axis=1, keepdims=True)}
@@ -96,6 +101,7 @@ class Vector(Oja):
     [
         (NotCreated, "mean"),
         (NotLearned, "kernel"),
+        (Nothing, "None"),
         (Narrow, r"kernel of shape \(64, 1\)"),
         (Open, "learning_rate"),
         (Vector, r"means of shape \(3,\)"),
