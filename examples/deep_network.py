@@ -72,18 +72,14 @@ class Readout(NamedTuple):
     mirrored: bool = False
 
 
-def learned(
-    blocks: Sequence[Block],
-    images: np.ndarray,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> keras.Model:
+def learned(blocks: Sequence[Block], images: np.ndarray) -> keras.Model:
     """A network whose layers all learned together in one epoch."""
     inputs = keras.Input(images.shape[1:])
     model = kh.HebbianSequential(
         [inputs, *(layer for block in blocks for layer in block.layers())]
     )
     model.compile()
-    model.fit(images, batch_size=10, callbacks=list(callbacks))
+    model.fit(images, batch_size=10)
     return model
 
 

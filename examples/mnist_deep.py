@@ -7,10 +7,9 @@ the paper for CIFAR-10, learns in one epoch, without labels. The images get a
 margin of two pixels, which makes them as large as those of CIFAR-10. The
 readout is linear and trained on frozen features, after one, two and three
 blocks, on random filters, and on three blocks of `HebbianCompetitive` with
-default arguments and a rate that decays to 0. It is that of the paper where the
-row says so, with 50 epochs, and in all other rows a ridge regression on
-standardized features. It reads the last block; rows with "last 2 read out" read
-two. The number of units, the margin, the penalty, the epochs of the readout and
+default arguments. It is that of the paper where the row says so, with 50
+epochs, and in all other rows a ridge regression on standardized features. It
+reads the last block; rows with "last 2 read out" read two. The number of units, the margin, the penalty, the epochs of the readout and
 the blocks to read out were chosen on validation images.
 """
 
@@ -57,7 +56,7 @@ def run(
     train, test = map(padded, (train, test))
     yield from deep_network.compare(network, train, test, readout)
     competing = [CompetingBlock(*block) for block in network]
-    model = deep_network.learned(competing, train[0], [kh.LinearRateDecay()])
+    model = deep_network.learned(competing, train[0])
     yield from deep_network.readouts_of_the_whole(
         "HebbianCompetitive", model, train, test, readout
     )

@@ -90,7 +90,9 @@ class _LocalTraining(_Mixin):
             super().compile_from_config(config)
             return
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.built:
+        # Without a loss, `fit` builds it as well, but not on TensorFlow.
+        used = self._has_loss() or keras.backend.backend() != "tensorflow"
+        if self.optimizer is not None and self.built and used:
             self.optimizer.build(self.trainable_variables)
 
     @_as_in(keras.Model.fit)
@@ -156,6 +158,41 @@ class _LocalTraining(_Mixin):
             self._set_execution(self._steps_said(), rows=None)
             self._notice_frozen_layers()
             return super().train_on_batch(*args, **kwargs)
+
+    @_as_in(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("_use_cached_eval_dataset"):  # the validation of `fit`
+            return super().evaluate(*args, **kwargs)
+        with self._as_outside_of_fit():
+            return super().evaluate(*args, **kwargs)
+
+    @_as_in(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        with self._as_outside_of_fit():
+            return super().predict(*args, **kwargs)
+
+    @_as_in(keras.Model.test_on_batch)
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        with self._as_outside_of_fit():
+            return super().test_on_batch(*args, **kwargs)
+
+    @_as_in(keras.Model.predict_on_batch)
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        with self._as_outside_of_fit():
+            return super().predict_on_batch(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _as_outside_of_fit(self) -> Iterator[None]:
+        """Lets a callback evaluate or predict with the steps of `compile`."""
+        if not self._fitting:
+            yield
+            return
+        during = self.steps_per_execution, self._rows
+        self._set_execution(self._steps_said(), rows=None)
+        try:
+            yield
+        finally:
+            self._set_execution(*during)
 
     @contextlib.contextmanager
     def _execution_restored(self) -> Iterator[None]:
@@ -245,16 +282,17 @@ class _LocalTraining(_Mixin):
         return self.loss is not None or self._has_own("compute_loss")
 
     def _is_measured(self) -> bool:
-        return any(metric.name != "loss" for metric in self.metrics)
+        has_metrics = any(metric.name != "loss" for metric in self.metrics)
+        return has_metrics or self._has_own("compute_metrics")
 
     def _step(self, data: Any, training: bool) -> dict[str, Any]:
         if isinstance(data, Rows):
             data = data.take()
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if training:
+        measured = self._is_measured()
+        if training or not measured:
             check_weights(sample_weight)
         check_labels(self, y)
-        measured = self._is_measured()
         with unread(None if measured else self._last_layer()):
             outputs = self(x, training=training)
         first, *_ = self._layers_without_loss()

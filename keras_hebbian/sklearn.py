@@ -78,7 +78,8 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
             `True`.
         callbacks: List of `keras.callbacks.Callback`, copied for every `fit`
             and `partial_fit`. Defaults to `None`, which is
-            `[LinearRateDecay()]`, or none if no rate would decay.
+            `[LinearRateDecay()]`, or none if no rate would decay, as in a
+            single pass.
         verbose: Verbosity mode, as in `keras.Model.fit`. Defaults to `0`.
         random_state: Integer, or a `numpy.random.RandomState` to draw one from:
             the seed that `keras.utils.set_random_seed` is called with whenever
@@ -268,7 +269,7 @@ class SKLearnTransformer(*_BASES):  # type: ignore[misc]  # as installed
         if given is None:
             decay = LinearRateDecay()
             decays = any(map(decay.names_in, local_layers(self.model_)))
-            given = [decay] if decays else []
+            given = [decay] if decays and epochs > 1 else []
         history = self.model_.fit(
             X,
             batch_size=self.batch_size,

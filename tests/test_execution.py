@@ -256,6 +256,30 @@ def test_predictions_after_a_long_fit_are_of_the_steps_that_were_asked_for():
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
+def test_a_callback_runs_the_steps_that_it_asks_for():
+    model = model_with()
+    batches = [IMAGES[:8], IMAGES[8:16], IMAGES[16:24], IMAGES[24:32]]
+    calls = []
+
+    def call(epoch, logs):
+        outputs = model.predict(IMAGES, batch_size=8, steps=3, verbose=0)
+        np.testing.assert_allclose(
+            outputs, IMAGES[:24] @ kernel_of(model), rtol=1e-5
+        )
+        calls.append(model.predict_function)
+        assert model.predict_on_batch(batches[0]).shape == (8, 4)
+        reported = model.test_on_batch(batches[0])
+        several = ((batch,) for batch in batches)
+        assert model.evaluate(several, steps=1, verbose=0) == reported
+
+    look = keras.callbacks.LambdaCallback(on_epoch_end=call)
+    assert steps_of(model, look, epochs=3) == SEVERAL
+    assert int(model.layers[0].iterations) == 303
+    assert len(set(map(id, calls))) == 1  # compiled once
+    outputs = model.predict(IMAGES, batch_size=8, steps=3, verbose=0)
+    assert outputs.shape == (24, 4)
+
+
 def test_fits_one_after_another_are_compiled_once():
     model = model_with()
     functions = []

@@ -260,7 +260,7 @@ def test_several_layers_are_told_apart(digits):
     )
     model.compile()
     history = model.fit(
-        digits[:50], callbacks=[kh.LinearRateDecay()], verbose=0
+        digits[:50], epochs=2, callbacks=[kh.LinearRateDecay()], verbose=0
     ).history
     assert set(history) == {
         "first_norm_distance",
@@ -355,6 +355,42 @@ def test_a_loss_is_not_dropped_silently(layers):
     model.compile()
     with pytest.raises(ValueError, match="Expected `compile"):
         model.fit(np.ones((4, 6)), verbose=0)
+
+
+class WithLargest(kh.HebbianSequential):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {"largest": keras.ops.max(y_pred)}
+
+
+def test_metrics_of_a_subclass_are_computed():
+    units = kh.HebbianCompetitive(4)
+    model = WithLargest([keras.Input((6,)), units])
+    model.compile()
+    x = np.random.default_rng(0).random((8, 6), dtype="float32")
+    assert "largest" in model.fit(x, verbose=0).history
+    found = model.evaluate(x, verbose=0, return_dict=True)["largest"]
+    assert found == pytest.approx(model.predict(x, verbose=0).max(), rel=1e-5)
+
+
+def test_weights_that_nothing_uses_are_refused_in_evaluation():
+    model = kh.HebbianSequential([keras.Input((6,)), kh.HebbianCompetitive(4)])
+    model.compile()
+    x = np.ones((8, 6), "float32")
+    with pytest.raises(ValueError, match="Expected `compile"):
+        model.evaluate(x, np.ones(8), sample_weight=np.ones(8), verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:Without a loss only the local layers")
+def test_a_file_of_a_fit_without_a_loss_loads_without_a_warning(tmp_path):
+    layers = [kh.HebbianCompetitive(4), keras.layers.Dense(2)]
+    model = kh.HebbianSequential([keras.Input((6,)), *layers])
+    model.compile()
+    model.fit(np.ones((8, 6), "float32"), verbose=0)
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(loaded.layers[0].iterations) == 1
 
 
 @pytest.mark.skipif(
@@ -1040,7 +1076,9 @@ def test_layers_in_a_layer_are_numbered_in_their_order(digits):
     model = kh.HebbianSequential([block])
     model.compile()
     decay = kh.LinearRateDecay()
-    history = model.fit(digits[:40], callbacks=[decay], verbose=0).history
+    history = model.fit(
+        digits[:40], epochs=2, callbacks=[decay], verbose=0
+    ).history
     for name, layer in (("units", block.one), ("units_1", block.two)):
         distance = float(layer.report()["norm_distance"])
         assert history[f"{name}_norm_distance"][-1] == pytest.approx(distance)

@@ -30,6 +30,17 @@ def test_layers_are_registered_under_the_package():
             assert name == f"keras_hebbian>{public.__name__}"
 
 
+def test_import_leaves_the_dtype_of_keras_open():
+    code = (
+        "import keras, keras_hebbian; keras.config.set_floatx('float64');"
+        "print(keras.config.dtype_policy().name)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.split() == ["float64"]
+
+
 def test_import_stays_light():
     code = (
         "import sys, keras; before = set(sys.modules); import keras_hebbian;"

@@ -29,10 +29,11 @@ class LinearRateDecay(keras.callbacks.Callback):
     the decay in a `HebbianSequential` or `HebbianModel`; in other models, it
     ends when the next `fit` with this callback begins.
 
-    Rates given as schedules are not changed. If there are no others to decay, a
-    warning says so. The logs contain the current rates of all local layers:
-    `learning_rate` as `local_learning_rate`, because Keras logs the optimizer's
-    under the shorter name, all others under their own names.
+    In a `fit` of one epoch nothing decays, and rates given as schedules are not
+    changed. A warning says if the callback has no effect. The logs contain the
+    current rates of all local layers: `learning_rate` as `local_learning_rate`,
+    because Keras logs the optimizer's under the shorter name, all others under
+    their own names.
 
     Example:
 
@@ -99,6 +100,14 @@ class LinearRateDecay(keras.callbacks.Callback):
                 f"{', '.join(layer.name for layer in layers)} were given as "
                 "schedules, or do not decay by default. Leave the callback "
                 "out, or give the rates as numbers",
+                stacklevel=2,
+            )
+        elif self.params["epochs"] == 1 and self.final < 1:
+            warnings.warn(
+                "LinearRateDecay has no effect in a `fit` of one epoch: rates "
+                "decay from one epoch to the next. Use more epochs, of fewer "
+                "steps each (`steps_per_epoch`), or give the rates as "
+                "schedules",
                 stacklevel=2,
             )
         for layer in layers:  # also after a fit that was interrupted

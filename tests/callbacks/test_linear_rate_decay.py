@@ -141,9 +141,15 @@ def test_a_decay_starts_anew_after_an_interrupted_fit_of_a_standard_model():
     with pytest.raises(KeyboardInterrupt):
         model.fit(*data, epochs=4, callbacks=callbacks, verbose=0)
     callbacks = [kh.LinearRateDecay(rates=["threshold_rate"])]
-    history = model.fit(*data, callbacks=callbacks, verbose=0).history
+    history = model.fit(*data, epochs=2, callbacks=callbacks, verbose=0).history
     rate = float(layers[0].learning_rate)
     np.testing.assert_allclose(history["local_learning_rate"], rate, 1e-6)
+
+
+def test_one_epoch_brings_a_warning():
+    model = model_with()
+    with pytest.warns(UserWarning, match="no effect in a `fit` of one epoch"):
+        model.fit(IMAGES, callbacks=[kh.LinearRateDecay()], verbose=0)
 
 
 def test_starts_from_an_assigned_rate():
