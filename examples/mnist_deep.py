@@ -9,8 +9,9 @@ readout is linear and trained on frozen features, after one, two and three
 blocks, on random filters, and on three blocks of `HebbianCompetitive` with
 default arguments. It is that of the paper where the row says so, with 50
 epochs, and in all other rows a ridge regression on standardized features. It
-reads the last block; rows with "last 2 read out" read two. The number of units, the margin, the penalty, the epochs of the readout and
-the blocks to read out were chosen on validation images.
+reads the last block; rows with "last 2 read out" read two. The number of units,
+the margin, the penalty, the epochs of the readout and the blocks to read out
+were chosen on validation images.
 """
 
 import numpy as np
