@@ -465,8 +465,8 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
     cases the history and, at the end of each epoch, the progress bar show the
     values that the local layers report; with several local layers, each name
     starts with the name of its layer. `evaluate` returns the compiled metrics
-    or, if there are none, the reported values. `fit_layerwise` trains the local
-    layers one after another.
+    or, if there are none, the reported values; `return_dict=True` names them.
+    `fit_layerwise` trains the local layers one after another.
 
     Without a loss and without `steps_per_execution` in `compile`, `fit` runs
     40 steps per execution on TensorFlow and 20 on JAX if the data are arrays,
