@@ -55,8 +55,7 @@ class Readout(NamedTuple):
     """How a whole network is read out.
 
     Attributes:
-        epochs: Of the paper's readout, which is left out if they are 0, and is
-            of the last block only if features are `mirrored`.
+        epochs: Of the paper's readout, which is left out if they are 0.
         penalty: Of the ridge regression, for each image.
         poolings: For the ridge regression, those of the last block, of the
             block before it, and so on. There is a row for the last block
@@ -313,29 +312,25 @@ def readouts_of_the_whole(
     depth = len(model.layers) // 4
     name = f"{name}, {depth} layers"
     network = first_blocks(model, depth)
-    networks = {
-        f", last {count} read out" if count > 1 else "": first_blocks(
-            model, depth, poolings[:count]
-        )
-        for count in range(1, len(poolings) + 1)
-    } or {"": network}
     seen = None
     if epochs:
-        plain = {"": network} if mirrored else networks
-        for several, network in plain.items():
-            seen = None  # frees gigabytes
-            seen = features(network, train, test)
-            yield (
-                f"{name}{several}, the paper's readout",
-                *read_out_of_the_paper(seen, train, test, epochs),
-            )
-    if seen is None or mirrored:
-        seen = None
-        seen = features([*networks.values()][-1], train, test, mirrored)
-    counts = [network.output_shape[-1] for network in networks.values()]
+        seen = features(network, train, test)
+        yield (
+            f"{name}, the paper's readout",
+            *read_out_of_the_paper(seen, train, test, epochs),
+        )
+    networks = [
+        first_blocks(model, depth, poolings[:count])
+        for count in range(1, len(poolings) + 1)
+    ] or [network]
+    if seen is None or poolings or mirrored:  # other features
+        seen = None  # frees gigabytes
+        seen = features(networks[-1], train, test, mirrored)
+    counts = [network.output_shape[-1] for network in networks]
     accuracies = read_out(seen, train, test, penalty, counts)
     kernel = keras.ops.convert_to_numpy(model.layers[1].layer.kernel)
-    for several, accuracy in zip(networks, accuracies, strict=True):
+    for count, accuracy in enumerate(accuracies, start=1):
+        several = f", last {count} read out" if count > 1 else ""
         yield f"{name}{several}", accuracy, kernel
 
 
