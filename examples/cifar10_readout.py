@@ -86,7 +86,7 @@ def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
     """The experiment for one seed."""
-    count, epochs, readout_epochs = (100, 1, 1) if quick else (2000, 50, 60)
+    count, epochs, readout_epochs = (100, 2, 1) if quick else (2000, 50, 60)
     inputs = prepared(train[0], test[0])
     train, test = (inputs[0], train[1]), (inputs[1], test[1])
 

@@ -320,7 +320,7 @@ def compare(
 ) -> Iterator[tuple[str, Accuracies]]:
     """Name and accuracies of everything that is compared."""
     units, batches = (20, 1) if quick else (UNITS, BATCHES)
-    epochs, trained, again = (1, 1, 1) if quick else (10, 5, 2)
+    epochs, trained, again = (2, 1, 1) if quick else (10, 5, 2)
     vectors = flat(train[0]), train[1]
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "units.tflite")

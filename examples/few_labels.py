@@ -104,7 +104,7 @@ def features(layers: list[keras.Layer], images: Rows, epochs: int) -> Rows:
             images[0],
             batch_size=100,
             epochs=epochs,
-            callbacks=[kh.LinearRateDecay()],
+            callbacks=[kh.LinearRateDecay()] if epochs > 1 else [],
             verbose=2,
         )
     train, test = (

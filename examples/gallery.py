@@ -235,7 +235,7 @@ def following(
 ) -> None:
     """Animates how 25 units follow digits that rotate by 90 degrees."""
     layer = kh.HebbianCompetitive(25)
-    model, _ = learn(layer, train, math.ceil(epochs / 4))
+    model, _ = learn(layer, train, max(2, math.ceil(epochs / 4)))
     layer.learning_rate = drift.RATE
     images = train[0].reshape(-1, *shape)
     with tempfile.TemporaryDirectory() as directory:

@@ -54,7 +54,7 @@ def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
     """The experiment for one seed."""
-    unsupervised, epochs = (1, 1) if quick else (60, 5)
+    unsupervised, epochs = (2, 1) if quick else (60, 5)
     dense = [keras.layers.Dense(UNITS, activation="relu")]
     yield "perceptron", *perceptron(dense, train, test, epochs)
     units = experiment.competing_units(UNITS, k=7, learning_rate=0.04)

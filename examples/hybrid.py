@@ -19,7 +19,7 @@ def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
     """The experiment for one seed."""
-    count, epochs = (100, 1) if quick else (500, 40)
+    count, epochs = (100, 2) if quick else (500, 40)
     loss = kh.PowerLoss(6, from_indices=True)
 
     def competing() -> kh.HebbianCompetitive:

@@ -39,7 +39,7 @@ def run(
         return {way: right.mean(), f"{way}, 3 to 9": right[test[1] >= 3].mean()}
 
     units = competing()
-    learn(units, train[0], 1 if quick else 60)
+    learn(units, train[0], 2 if quick else 60)
     kernel = units.get_weights()[0]
     measured = accuracies("by dot product", kernel)
     measured |= accuracies("by cosine", unit_norm(kernel))

@@ -81,12 +81,12 @@ def run(
     train: experiment.Split, test: experiment.Split, quick: bool
 ) -> experiment.Rows:
     """The experiment for one seed."""
-    count, epochs, readout_epochs = (100, 1, 1) if quick else (2000, 100, 60)
+    count, epochs, readout_epochs = (100, 2, 1) if quick else (2000, 100, 60)
     units = experiment.competing_units(count, k=7, learning_rate=0.04)
     learn(units, train[0], epochs)
     yield "competing units", *readout(units, train, test, readout_epochs)
     soft = soft_units(count)
-    learn(soft, train[0], epochs=1 if quick else 5, batch_size=32)
+    learn(soft, train[0], epochs=2 if quick else 5, batch_size=32)
     yield "softly competing units", *readout(soft, train, test, readout_epochs)
     units = experiment.competing_units(count)
     units.build(train[0].shape)

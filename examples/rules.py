@@ -522,7 +522,7 @@ def compare(
     results: dict[str, Any],
 ) -> None:
     """Adds what is missing of a row, and writes all figures after each."""
-    epochs = 1 if args.quick else args.epochs
+    epochs = 2 if args.quick else args.epochs
 
     def write() -> None:
         if args.output is not None:

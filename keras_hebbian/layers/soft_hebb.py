@@ -88,10 +88,10 @@ class SoftHebb(KernelLayer):
             to `1e-30`.
         activation: Activation function of the outputs, which learning does
             not use. Defaults to `None`, the plain product.
-        kernel_initializer: Initializer of the kernel. Defaults to `None`, which
-            is `keras.initializers.VarianceScaling(25.0**2, mode="fan_in",
-            distribution="untruncated_normal")` with `radius` instead of 25: a
-            normal distribution with standard deviation `radius / sqrt(inputs)`.
+        kernel_initializer: Initializer of the kernel. Defaults to `None`, a
+            normal distribution with standard deviation `radius / sqrt(inputs)`:
+            `keras.initializers.VarianceScaling(radius**2, mode="fan_in",
+            distribution="untruncated_normal")`.
         kernel_constraint: Constraint that the layer applies to the kernel
             after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.

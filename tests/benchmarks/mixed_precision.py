@@ -25,7 +25,7 @@ def run(
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         keras.utils.set_random_seed(seed)
         units = competing(dtype=policy)
-        learn(units, train[0], 1 if quick else 20)
+        learn(units, train[0], 2 if quick else 20)
         assert int(units.skipped) == 0
         by_cosine = winner_model(unit_norm(units.get_weights()[0]), train)
         yield policy, experiment.accuracy(by_cosine, test), None

@@ -78,7 +78,7 @@ def train(som: MiniSom, images: np.ndarray, samples: int) -> float:
 def ratios(images: np.ndarray, turns: int, samples: int) -> np.ndarray:
     """The ratio of samples per second, this layer to MiniSom, in each turn."""
     model, som = make_model(images.shape[1]), make_minisom(images)
-    fit(model, images, 1)  # compiles
+    fit(model, images, 2)  # compiles
     found = []
     for _ in range(turns):
         theirs = samples / train(som, images, samples)
@@ -96,7 +96,7 @@ def errors(images: np.ndarray, epochs: int) -> None:
     theirs = train(som, images, epochs * len(images))
     keras.utils.set_random_seed(0)
     model = make_model(images.shape[1])
-    fit(model, images, 1)  # compiles, and tells how long an epoch takes
+    fit(model, images, 2)  # compiles, and tells how long an epoch takes
     seconds = fit(model, images, 1)
     affordable = max(1, int(0.1 * theirs / seconds))
     # Keeps what is compiled, and starts anew.
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = ratios(images, turns, samples=100 if args.quick else 1000)
     quartiles = np.percentile(found, (25, 50, 75))
     print("\nratio of samples per second, quartiles:", np.round(quartiles, 1))
-    errors(images, 1 if args.quick else EPOCHS)
+    errors(images, 2 if args.quick else EPOCHS)
 
 
 if __name__ == "__main__":
