@@ -47,11 +47,6 @@ def _as_in(method: Any) -> Callable[[_Method], _Method]:
     return wraps
 
 
-def _is_async(callback: Any) -> bool:
-    """Whether Keras may call it in another thread, while layers learn."""
-    return getattr(callback, "async_safe", False)
-
-
 class _LocalTraining(_Mixin):
     """The training step of the models below.
 
@@ -125,7 +120,7 @@ class _LocalTraining(_Mixin):
         ]
         reporting = LayerReports(
             any(
-                needs_batches(each) and not _is_async(each)
+                needs_batches(each) and not getattr(each, "async_safe", False)
                 for each in callbacks
             )
         )

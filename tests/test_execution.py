@@ -280,6 +280,7 @@ def test_a_callback_runs_the_steps_that_it_asks_for():
     assert outputs.shape == (24, 4)
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
 def test_fits_one_after_another_are_compiled_once():
     model = model_with()
     functions = []
