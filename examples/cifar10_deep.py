@@ -10,6 +10,8 @@ filters. The first row has the readout of the paper, all others a ridge
 regression on standardized features, averaged over an image and its mirror
 image. It reads the last block; rows with "last 2 read out" read two. The
 penalty, and the pooling before the readout, were chosen on validation images.
+After one epoch most filters of the first layer still look like their random
+start; some have become edges or uniform colours.
 The replication is a report in a public repository, "SoftHebb em CIFAR-10", with
 three seeds on the original images and the readout of the paper.
 """

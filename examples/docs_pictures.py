@@ -63,7 +63,8 @@ COMPETING_PICTURES: dict[str, Panels] = {
         "default": {},
     },
     "rate": {
-        f"rate = {x}": {"learning_rate": x} for x in (0.0005, 0.01, 0.0625, 1)
+        f"learning_rate = {x}": {"learning_rate": x}
+        for x in (0.0005, 0.01, 0.0625, 1)
     },
 }
 SOFT_PICTURES: dict[str, Panels] = {
@@ -168,10 +169,12 @@ def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
             layer.quantization_error(images),
             layer.topographic_error(images),
         )
-        return "{}\nerrors {:.2f}, {:.0%}".format(dead, *errors)
+        return "{}\nquantization {:.2f}\ntopographic {:.0%}".format(
+            dead, *errors
+        )
     p = getattr(layer, "p", 2)
     norms = keras.ops.convert_to_numpy(competitive.norms(layer.kernel, p))
-    return f"{dead}\np-norms {norms.min():.2g} to {norms.max():.2g}"
+    return f"{dead}\np-norms {norms.min():.1f} to {norms.max():.1f}"
 
 
 def mosaic(kernel: np.ndarray) -> np.ndarray:

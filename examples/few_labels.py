@@ -26,6 +26,7 @@ import random
 from collections.abc import Iterator
 
 import keras
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
@@ -211,6 +212,7 @@ def curves(accuracies: dict[str, dict[str, float]]) -> Figure:
     """Accuracy for each number of labels, with the labels of the last seed"""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
     styles = {"random": "--", "backpropagation": ":"}
     for name, row in accuracies.items():
         style = styles.get(name.replace(",", " ").split()[0], "-")
