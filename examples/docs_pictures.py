@@ -151,7 +151,7 @@ def prepared(images: np.ndarray) -> np.ndarray:
     return 3 * images / np.linalg.norm(images, axis=1, keepdims=True) ** 0.6
 
 
-def measures(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
+def measures(model: keras.Model, images: np.ndarray) -> str:
     """The measures below a panel."""
     layer = model.layers[0]
     if isinstance(layer, kh.HebbianPCA):
@@ -225,7 +225,7 @@ def picture(
         layer = make(UNITS, **{**given, **changed})
         model = learn(layer, data[0], epochs, batch_size=20, verbose=0)
         kernel = model.layers[0].get_weights()[0]
-        drawn[title] = kernel, measures(model, *data)
+        drawn[title] = kernel, measures(model, data[0])
         print(title, drawn[title][1].replace("\n", ", "), sep=": ", flush=True)
     return drawn
 

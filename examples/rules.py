@@ -150,7 +150,6 @@ def scikit_learn_pca(
 
 def _with(layer: kh.KernelLayer, kernel: np.ndarray) -> kh.KernelLayer:
     layer.build((None, len(kernel)))
-    layer.built = True
     layer.kernel.assign(kernel)
     return layer
 

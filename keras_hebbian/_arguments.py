@@ -11,7 +11,8 @@ from keras import ops
 Tensor: TypeAlias = Any
 """A tensor of the current backend."""
 
-LARGEST = {"integer": 2**31 - 1, "number": 2.0**127}  # int32, float32
+INT32_MAX = int(np.iinfo("int32").max)
+FLOAT32_MAX = float(np.finfo("float32").max)
 TINY = float(np.finfo("float32").tiny)
 """The smallest normal number of float32."""
 
@@ -19,7 +20,7 @@ TINY = float(np.finfo("float32").tiny)
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """Returns `value` as an `int`, or raises a `ValueError` with its name."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or not minimum <= value <= LARGEST["integer"]:
+    if not whole or not minimum <= value <= INT32_MAX:
         raise ValueError(
             f"Expected `{name}` to be an integer >= {minimum} within int32. "
             f"Received: {name}={value!r}"
@@ -46,7 +47,7 @@ def check_real(name: str, value: Any, minimum: float) -> float:
     if getattr(value, "shape", None) == ():
         value = ops.convert_to_numpy(value).item()
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not minimum <= value <= LARGEST["number"]:
+    if not real or not minimum <= value <= FLOAT32_MAX:
         raise ValueError(
             f"Expected `{name}` to be a finite number >= {minimum} within "
             f"float32. Received: {name}={value!r}"
@@ -118,7 +119,7 @@ def check_class_indices(
     if labels.dtype.kind in "biuf":
         with np.errstate(invalid="ignore"):  # NaN differs from any integer
             classes = labels.astype("int64")
-        largest = LARGEST["integer"] if num_classes is None else num_classes - 1
+        largest = INT32_MAX if num_classes is None else num_classes - 1
         above = classes > largest
         wrong = labels[(classes != labels) | (classes < 0) | above]
     if wrong.size:

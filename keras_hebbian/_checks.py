@@ -53,21 +53,36 @@ def check_weights(*weights: Any) -> None:
         )
 
 
-def check_fit(
+def check_data(
     model: Any,
     x: Any = None,
     y: Any = None,
-    callbacks: Any = None,
     class_weight: Any = None,
     sample_weight: Any = None,
+    **others: Any,
+) -> None:
+    """Rejects weights, and arrays without labels for compiled metrics."""
+    check_weights(class_weight, sample_weight)
+    if all(hasattr(each, "shape") for each in keras.tree.flatten(x)):
+        check_labels(model, y)
+
+
+def check_votes(model: Any) -> None:
+    """Rejects a classifier without votes, whose accuracy means nothing."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, WinnerClassifier):
+            layer.check_votes()
+
+
+def check_fit(
+    model: Any,
+    y: Any = None,
+    callbacks: Any = None,
     validation_data: Any = None,
     validation_split: float | None = None,
     **others: Any,
 ) -> None:
-    """Rejects or warns about arguments with no effect without a loss."""
-    check_weights(class_weight, sample_weight)
-    if all(hasattr(each, "shape") for each in keras.tree.flatten(x)):
-        check_labels(model, y)
+    """Warns about arguments with no effect without a loss."""
     if _is_frozen(model):
         names = ", ".join(layer.name for layer in local_layers(model))
         warnings.warn(

@@ -14,9 +14,11 @@ from keras_hebbian._arguments import check_integer
 from keras_hebbian._backend import forget_traces
 from keras_hebbian._checks import (
     Functional,
+    check_data,
     check_fit,
     check_labels,
     check_values,
+    check_votes,
     check_weights,
 )
 from keras_hebbian._execution import (
@@ -104,6 +106,7 @@ class _LocalTraining(_Mixin):
             size = given["batch_size"]
             given["batch_size"] = check_integer("batch_size", size, 1)
         if self.compiled and not self._has_loss():
+            check_data(self, **given)
             check_fit(self, **given)
         x: Any = given.get("x")
         if keras.ops.is_tensor(x) and hasattr(x, "__array__"):  # not sparse
@@ -156,10 +159,17 @@ class _LocalTraining(_Mixin):
 
     @_as_in(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        evaluate = super().evaluate
         if kwargs.get("_use_cached_eval_dataset"):  # the validation of `fit`
-            return super().evaluate(*args, **kwargs)
+            return evaluate(*args, **kwargs)
+        stock = not self._has_own("test_step")
+        if self.compiled and stock and not self._has_loss():
+            given = inspect.signature(evaluate).bind(*args, **kwargs).arguments
+            check_data(self, **given)
+            if self._is_measured():
+                check_votes(self)
         with self._as_outside_of_fit():
-            return super().evaluate(*args, **kwargs)
+            return evaluate(*args, **kwargs)
 
     @_as_in(keras.Model.predict)
     def predict(self, *args: Any, **kwargs: Any) -> Any:
@@ -490,8 +500,10 @@ class HebbianSequential(_LocalTraining, keras.Sequential):
         ValueError: In `fit`, if `epochs` or `batch_size` is not an integer, if
             an array is empty, or if a local layer that gets it unchanged
             cannot learn from all of it (values that are not finite, or
-            negative ones for `LateralInhibitionSparse`). Without a loss, also
-            for `sample_weight` or `class_weight`, if metrics get no labels, or
-            if the model has no local layer, or a layer or regularizer adds a
-            loss.
+            negative ones for `LateralInhibitionSparse`); a memory map is not
+            read in advance. Without a loss, also for `sample_weight` or
+            `class_weight`, if metrics get no labels, or if the model has no
+            local layer, or a layer or regularizer adds a loss. In `evaluate`
+            without a loss, for the same data, and for metrics of a
+            `WinnerClassifier` without votes.
     """

@@ -72,5 +72,4 @@ def ready(public, **given):
         layer.adapt(IMAGES, IMAGES.argmax(axis=-1))
     else:
         layer.build((None, *inputs_of(public).shape[1:]))
-        layer.built = True
     return layer

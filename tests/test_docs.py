@@ -137,8 +137,6 @@ def test_every_public_object_is_in_the_reference(public):
 
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda x: x.__name__)
 def test_every_public_object_has_an_example(public):
-    if public is kh.Rate:
-        public = kh.LocalLearningLayer  # whose example declares a rate
     assert "\n>>> " in inspect.getdoc(public)
 
 

@@ -452,6 +452,15 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, format):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="no LiteRT")
+def test_a_file_of_something_else_is_not_replaced(tmp_path):
+    path = tmp_path / "thesis.txt"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match="Expected `path` to be free"):
+        kh.export_learner(small(), path, BATCH, format="litert")
+    assert path.read_text() == "precious"
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="exports nothing")
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     (tmp_path / "notes").write_text("kept")

@@ -30,24 +30,15 @@ def test_layers_are_registered_under_the_package():
             assert name == f"keras_hebbian>{public.__name__}"
 
 
-def test_import_leaves_the_dtype_of_keras_open():
+def test_import_leaves_the_dtype_of_keras_open_and_loads_no_other_backend():
     code = (
-        "import keras, keras_hebbian; keras.config.set_floatx('float64');"
-        "print(keras.config.dtype_policy().name)"
+        "import sys, keras; before = set(sys.modules); import keras_hebbian;"
+        "keras.config.set_floatx('float64');"
+        "print(keras.config.dtype_policy().name);"
+        "new = set(sys.modules) - before;"
+        "print(*({'tensorflow', 'jax', 'torch'} & new))"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert printed.stdout.split() == ["float64"]
-
-
-def test_import_stays_light():
-    code = (
-        "import sys, keras; before = set(sys.modules); import keras_hebbian;"
-        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
-        "print(*(new & {'matplotlib', 'scipy', 'sklearn'}))"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout.split() == []

@@ -84,10 +84,11 @@ class LearningMonitor(keras.callbacks.Callback):
     with constant outputs are left out of `correlation`, and a sample or unit of
     norm 0 has the cosine 0. All are dimensionless.
 
-    `change` is infinite in an epoch that builds the layer, such as the first of
-    a model without `keras.Input`. It may grow before it falls, so it is a poor
-    monitor for early stopping. `norm_distance` falls until all units have won;
-    at a constant rate it then stays at a level that the rate sets.
+    `change` is infinite in an epoch that builds the layer, as on TensorFlow the
+    first one of a model without `keras.Input`. It may grow before it falls, so
+    it is a poor monitor for early stopping. `norm_distance` falls until all
+    units have won; at a constant rate it then stays at a level that the rate
+    sets.
 
     Example:
 

@@ -55,8 +55,9 @@ class WeightVisualization(keras.callbacks.Callback):
 
     Args:
         directory: Directory for the images, `weights_00000600.png` after 600
-            batches, or `layer_name_00000600.png` if there are several layers.
-            It is created if needed; use a separate one for each training run.
+            batches, or `layer_name_00000600.png` if several layers are drawn.
+            It is created if needed; use a separate one for each callback and
+            each training run.
             Defaults to `None`, no files.
         every: Integer >= 1, number of epochs or batches between two images; the
             final state is always drawn. Defaults to `1`.

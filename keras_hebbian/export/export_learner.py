@@ -63,7 +63,8 @@ def export_learner(
         model: Sequential or functional model with one input and at least one
             local layer that is `trainable`. It is not changed.
         path: Folder of the SavedModel, or LiteRT file, to write. An earlier
-            export is replaced once the new one is complete.
+            export is replaced once the new one is complete, a folder with
+            everything in it.
         batch_size: Integer >= 1, number of samples in every batch. Defaults to
             `None`, batches of any size, which LiteRT does not support.
         format: `"tf_saved_model"`, on the TensorFlow and JAX backends, or
@@ -152,9 +153,10 @@ def _check_place(path: pathlib.Path, is_folder: bool) -> None:
         )
     if not path.exists():
         return
-    earlier = (
-        (path / "saved_model.pb").exists() if is_folder else path.is_file()
-    )
+    if is_folder:
+        earlier = (path / "saved_model.pb").exists()
+    else:
+        earlier = path.is_file() and path.read_bytes()[4:8] == b"TFL3"
     if not earlier:
         raise FileExistsError(
             "Expected `path` to be free, or an earlier export. "

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hebbian._arguments import LARGEST, Tensor
+from keras_hebbian._arguments import FLOAT32_MAX, Tensor
 from keras_hebbian.layers.local_layers import collect, local_layers, untaken
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 
@@ -148,7 +148,7 @@ class Learner:
             ops.sum(ops.abs(ops.cast(value, "float32")))
             for value in (inputs, *(after[x] for x in moved))
         )
-        checks = [total < LARGEST["number"] for total in totals]
+        checks = [total < FLOAT32_MAX for total in totals]
         sound = functools.reduce(ops.logical_and, checks)
         kept = dict(before)
         for layer in self.layers:

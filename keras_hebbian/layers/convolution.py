@@ -92,12 +92,13 @@ class Convolution(keras.layers.Wrapper):
         patches along each axis.
 
     Raises:
-        ValueError: If `layer` is not a `LocalLearningLayer`, belongs to
-            another `Convolution`, was built for a different number of inputs,
-            or has a `call` or an `activity_regularizer` of its own; if an
-            argument is out of range; if the inputs have the wrong rank, unknown
-            channels, or fewer patches than `positions`; or if Keras is set to
-            `"channels_first"`.
+        ValueError: If `layer` is not a `LocalLearningLayer`, belongs to another
+        `Convolution`, was built for a different number of inputs, or has a
+        `call` or an `activity_regularizer` of its own; if an argument is out of
+        range; if the inputs have the wrong rank, unknown channels, or fewer
+        patches than `positions` (on TensorFlow an error of `top_k`, if their
+        number is unknown until run time); or if Keras is set to
+        `"channels_first"`.
 
     Reference:
         Coates, Lee and Ng, "An analysis of single-layer networks in
@@ -172,7 +173,6 @@ class Convolution(keras.layers.Wrapper):
             )
         if not layer.built:
             layer.build((None, inputs))
-            layer.built = True
         elif layer.input_spec.axes[-1] != inputs:
             raise ValueError(
                 f"Expected {layer.name} to be built for patches of {inputs} "

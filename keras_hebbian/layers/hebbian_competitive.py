@@ -27,12 +27,14 @@ class HebbianCompetitive(KernelLayer):
     Units compete by their currents, `I` below. The unit with the largest
     current moves towards the sample, the unit with the k-th largest moves away
     from it if `delta` is not 0, and the weights of every unit converge to
-    p-norm 1. Learning happens in `call(training=True)`, and so in `model.fit`
-    of any Keras model; `layer.trainable = False` stops it.
+    p-norm 1. Learning happens in `call(training=True)`: in `fit` of
+    `HebbianSequential` and `HebbianModel`, and of any Keras model that has a
+    loss. `layer.trainable = False` stops it.
 
-    No step moves a weight by more than the rate, whatever the batch, so
-    progress depends on the number of steps, not of samples. Decay the rate
-    (`LinearRateDecay`), and train for more epochs with larger batches.
+    No step moves a weight by more than the rate, whatever the batch, before
+    units below `min_norm` are scaled up. So progress depends on the number of
+    steps, not of samples. Decay the rate (`LinearRateDecay`), and train for
+    more epochs with larger batches.
 
     The defaults are meant to work without tuning. Krotov and Hopfield use
     `p=2` or `p=3`, `delta=0.4`, `learning_rate=0.02`, `min_norm=0` and
@@ -79,7 +81,8 @@ class HebbianCompetitive(KernelLayer):
             Defaults to `0.0`.
         learning_rate: Float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the layer's
-            `iterations`: the largest change of a weight in one step. A float
+            `iterations`: the largest change of a weight in one step, before
+            units below `min_norm` are scaled up. A float
             becomes the assignable weight `layer.learning_rate`. Defaults to
             `None`: `0.5 / sqrt(inputs)`, so that no unit moves farther than
             0.5 in a step.
@@ -94,8 +97,9 @@ class HebbianCompetitive(KernelLayer):
             a small initial norm leaves most units dead. Defaults to `None`:
             absolute values of normal draws, with each unit scaled to p-norm
             2.5. If the first batch has negative inputs, it initializes the
-            units as random sums of its samples with p-norm 2.5, none of them
-            against the mean of the samples, instead of being learned from.
+            units as random sums of its samples with p-norm 2.5, whatever the
+            rate, instead of being learned from. If the mean of the samples
+            stands out from the noise, few of them point away from it.
         kernel_constraint: Constraint that the layer applies to the kernel
             after each step. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`.

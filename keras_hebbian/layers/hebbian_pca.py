@@ -28,7 +28,8 @@ class HebbianPCA(KernelLayer):
     papers leave its rate to the user, although it depends on the largest
     variance in the data. Here the rate is relative to the variance of the
     units, which the layer estimates, and no step is longer than 1: the weights
-    never diverge, and the rate does not depend on the scale of the inputs.
+    never diverge, and the rate does not depend on the scale of the inputs, as
+    long as float32 holds their squares.
 
     Formula:
 
@@ -48,15 +49,15 @@ class HebbianPCA(KernelLayer):
     outputs  = activation((x - m) @ W)
     ```
 
-    `x` is a batch of inputs `(batch, inputs)`, `W` the kernel
-    `(inputs, units)`, `y` the responses `(batch, units)`, `m` the mean of the
-    inputs `(inputs,)`, `s` the variance of the units `(units,)` and `S` that of
-    the inputs; `a` is the larger of `1 - momentum` and 1 over the number of
-    batches so far. `m` has the unit of the inputs, `s` and `S` its square, and
-    the weights and `learning_rate` are dimensionless. With `ordered=False` all
-    units share one rate, computed from the mean of `s` and the sums over all of
-    `D` and `Y`. Means over `b` are those of the global batch of all
-    data-parallel replicas.
+    Outputs are those of the state before the batch. `x` is a batch of inputs
+    `(batch, inputs)`, `W` the kernel `(inputs, units)`, `y` the responses
+    `(batch, units)`, `m` the mean of the inputs `(inputs,)`, `s` the variance
+    of the units `(units,)` and `S` that of the inputs; `a` is the larger of `1
+    - momentum` and 1 over the number of batches so far. `m` has the unit of the
+    inputs, `s` and `S` its square, and the weights and `learning_rate` are
+    dimensionless. With `ordered=False` all units share one rate, computed from
+    the mean of `s` and the sums over all of `D` and `Y`. Means over `b` are
+    those of the global batch of all data-parallel replicas.
 
     Decay the rate (`LinearRateDecay`): with a constant rate the components keep
     moving with every batch.

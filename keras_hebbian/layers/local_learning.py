@@ -47,7 +47,7 @@ class LocalLearningLayer(keras.layers.Layer):
     called several times in a step, as by `TimeDistributed`, learns and counts
     an iteration in each call, from the weights that the call before left. It
     cannot learn in the cell of an RNN or another loop of the backend, and under
-    `keras.RematScope` it learns once more when its call is repeated.
+    `keras.RematScope` it may learn once more when its call is repeated.
 
     A subclass declares its rates with `Rate()`, lists the weights that its rule
     updates in `state_names`, and implements `build_state`, which creates these

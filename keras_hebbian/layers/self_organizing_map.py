@@ -25,7 +25,8 @@ class SelfOrganizingMap(KernelLayer):
     The winner of a sample, the unit with the closest weights, moves towards
     the sample, and its neighbours on the grid move with it. Neighbours become
     similar, and the grid becomes a map of the data. Learning happens in
-    `call(training=True)`, and so in `model.fit` of any Keras model.
+    `call(training=True)`: in `fit` of `HebbianSequential` and `HebbianModel`,
+    and of any Keras model that has a loss.
 
     The neighbourhood must shrink while the map learns: pass
     `LinearRateDecay()` to `fit`, which decays `sigma` and `learning_rate`

@@ -80,7 +80,8 @@ class WinnerClassifier(keras.layers.Layer):
     Output shape:
         `(batch, ..., num_classes)`. A sample with a NaN activation gets NaN
         scores, and so do all samples in a compiled model whose classifier has
-        no votes.
+        no votes, except on torch, where this is an error. Metrics that `fit`
+        logs before `adapt` mean nothing.
 
     Raises:
         ValueError: If an argument is out of range, or if the layer is called
@@ -113,7 +114,6 @@ class WinnerClassifier(keras.layers.Layer):
             units = self.layer.units
             if not self.layer.built:
                 self.layer.build(input_shape)
-                self.layer.built = True
         self.input_spec = keras.layers.InputSpec(
             min_ndim=2, axes={-1: input_shape[-1]}
         )
@@ -156,7 +156,6 @@ class WinnerClassifier(keras.layers.Layer):
             )
         if not self.built:
             self.build((None, width))
-            self.built = True
         if votes.shape != tuple(self.votes.shape):
             raise ValueError(
                 f"Expected activations of {self.votes.shape[0]} units. "
@@ -195,13 +194,20 @@ class WinnerClassifier(keras.layers.Layer):
         if self.layer is not None:
             if not self.layer.built:
                 self.build((None, *activations.shape[1:]))
-                self.built = True
             drives = self.layer.competition(ops.convert_to_tensor(activations))
             activations = ops.convert_to_numpy(drives)
         winners = activations.argmax(axis=-1)
         votes = np.zeros((activations.shape[-1], self.num_classes))
         np.add.at(votes, (winners, classes), 1)
         return votes
+
+    def check_votes(self) -> None:
+        """Raises a `ValueError` if the layer has no votes."""
+        if not self.built or not ops.convert_to_numpy(self.votes).any():
+            raise ValueError(
+                f"Expected `adapt` to be called before {self.name} is used. "
+                "Received: a layer without votes"
+            )
 
     @property
     def unit_classes(self) -> np.ndarray:
@@ -212,10 +218,7 @@ class WinnerClassifier(keras.layers.Layer):
             ValueError: Before `adapt`, if the layer is not built.
         """
         if not self.built:
-            raise ValueError(
-                f"Expected `adapt` to be called before {self.name} is used. "
-                "Received: a layer without votes"
-            )
+            self.check_votes()
         votes = ops.convert_to_numpy(self.votes)
         return np.where(votes.any(axis=-1), votes.argmax(axis=-1), -1)
 
@@ -233,10 +236,7 @@ class WinnerClassifier(keras.layers.Layer):
         total = ops.sum(votes, axis=-1)  # (units,)
         wins = ops.sum(total)
         if not training and visible(wins) == 0:
-            raise ValueError(
-                f"Expected `adapt` to be called before {self.name} is used. "
-                "Received: a call on a layer without votes"
-            )
+            self.check_votes()
         if self.layer is not None:
             inputs = self.layer.competition(inputs)
         shares = votes / bounded(total, 1)[:, None]

@@ -29,7 +29,6 @@ def built(layer, shape, **arguments):
     """A wrapper built for images of a shape."""
     wrapper = kh.Convolution(layer, **{"kernel_size": 3, **arguments})
     wrapper.build((None, *shape))
-    wrapper.built = True
     return wrapper
 
 
@@ -37,7 +36,6 @@ def twin(layer):
     """A layer of the same configuration and weights."""
     copy = type(layer).from_config(layer.get_config())
     copy.build((None, layer.input_spec.axes[-1]))
-    copy.built = True
     copy.set_weights(layer.get_weights())
     return copy
 
@@ -387,7 +385,7 @@ def test_a_batch_that_is_not_finite_is_skipped(kind):
     assert np.isfinite(kernel_of(layer)).all()
 
 
-def stack(trainable=True):
+def stack():
     return [
         kh.Convolution(kh.SoftHebb(4, name="low"), 3, padding="reflect"),
         keras.layers.BatchNormalization(center=False, scale=False),
@@ -718,7 +716,6 @@ def test_layers_that_it_would_not_call_are_refused(layer, received):
 def test_layers_of_others_are_refused():
     layer = kh.SoftHebb(3)
     layer.build((None, 10))
-    layer.built = True
     with refused("soft_hebb.* to be built for patches of 9 inputs"):
         built(layer, (6, 6, 1))
     fits = twin(built(kh.SoftHebb(3), (6, 6, 1)).layer)

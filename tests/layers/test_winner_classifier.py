@@ -217,6 +217,15 @@ def test_units_below_a_classifier_learn_before_it_has_votes(eagerly):
     assert int(units.iterations) == 1
 
 
+def test_a_model_without_votes_has_no_accuracy():
+    model = kh.HebbianSequential(
+        [keras.Input((2,)), kh.HebbianCompetitive(4), kh.WinnerClassifier(2)]
+    )
+    model.compile(metrics=["accuracy"])
+    with pytest.raises(ValueError, match="Expected `adapt`"):
+        model.evaluate(SAMPLES, np.zeros(len(SAMPLES)), verbose=0)
+
+
 def test_freezing_a_classifier_leaves_the_units_free():
     units = kh.HebbianCompetitive(2)
     classifier = kh.WinnerClassifier(2, layer=units)
