@@ -256,8 +256,9 @@ class _LocalTraining(_Mixin):
         learning = [layer.trainable for layer in local_layers(self)]
         if learning != self._learning:
             self._kept = None
-            if self.train_function:
+            if self._learning is not None:
                 forget_traces()
+            if self.train_function:
                 self.make_train_function(force=True)
         self._learning = learning
 

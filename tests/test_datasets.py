@@ -62,7 +62,6 @@ def test_images_in_0_to_1_stay(tmp_path):
 
 
 def test_mat(tmp_path):
-    order = np.argsort(LABELS, kind="stable")
     flat = {
         f"{split}{digit}": images[LABELS[: len(images)] == digit].reshape(
             -1, 25
@@ -71,9 +70,12 @@ def test_mat(tmp_path):
         for digit in range(10)
     }
     scipy.io.savemat(tmp_path / "data.mat", flat)
-    (x_train, y_train), _ = kh.datasets.load_data(tmp_path / "data.mat")
-    np.testing.assert_array_equal(y_train, LABELS[order])
-    np.testing.assert_allclose(x_train, TRAIN[order] / 255, rtol=1e-6)
+    train, test = kh.datasets.load_data(tmp_path / "data.mat")
+    for (x, y), images in ((train, TRAIN), (test, TEST)):
+        labels = LABELS[: len(images)]
+        order = np.argsort(labels, kind="stable")
+        np.testing.assert_array_equal(y, labels[order])
+        np.testing.assert_allclose(x, images[order] / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])

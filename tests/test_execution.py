@@ -438,6 +438,16 @@ def test_a_model_with_its_own_step_gets_its_batches():
     assert set(seen) == {(6,)}
 
 
+def test_a_list_of_callbacks_can_be_used_again():
+    model = kh.HebbianSequential([keras.Input((6,)), kh.HebbianCompetitive(4)])
+    model.compile()
+    callbacks = keras.callbacks.CallbackList([], model=model, add_history=True)
+    for _ in range(2):
+        model.fit(IMAGES, callbacks=callbacks, verbose=0)
+    kinds = [type(each).__name__ for each in callbacks.callbacks]
+    assert kinds.count("LayerReports") == 1
+
+
 def test_the_docstring_has_the_numbers_of_the_code():
     text = inspect.getdoc(kh.HebbianSequential)
     steps = STEPS_PER_EXECUTION

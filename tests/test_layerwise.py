@@ -277,6 +277,28 @@ def test_a_monitor_of_the_inputs_is_refused_for_layers_above(digits):
         kh.fit_layerwise(make_model(), digits[:100], callbacks=[monitor])
 
 
+def test_monitors_of_what_each_layer_gets(digits):
+    watch = kh.LearningMonitor(digits[:40])  # with batches of a data set
+    for history in fit(
+        make_model(), as_py_dataset(digits[:40]), callbacks=[watch]
+    ):
+        assert "dead" in history.history
+    for history in fit(
+        make_model(), as_arrays(digits[:40]), callbacks=[kh.LearningMonitor()]
+    ):
+        assert "change" in history.history
+
+
+def test_each_stage_compiles_as_the_model(digits):
+    model, seen = make_model(), []
+    model.compile(jit_compile=False)
+    see = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append(see.model.jit_compile)
+    )
+    fit(model, as_arrays(digits[:40]), epochs=1, callbacks=[see])
+    assert seen == [False, False]
+
+
 def test_a_classifier_that_asks_a_layer_is_no_stage(digits):
     learning, asked = kh.HebbianCompetitive(8), kh.HebbianCompetitive(8)
     above = keras.layers.BatchNormalization()

@@ -593,15 +593,19 @@ def test_what_has_no_effect_without_a_loss_is_said_once(digits, digit_labels):
         ]
     )
     model.compile("sgd")
-    schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        keras.callbacks.ReduceLROnPlateau("norm_distance", mode="min"),
+    ]
     with pytest.warns(UserWarning, match="Without a loss") as said:
         model.fit(
-            digits[:40], digit_labels[:40], callbacks=[schedule], verbose=0
+            digits[:40], digit_labels[:40], callbacks=callbacks, verbose=0
         )
     (message,) = (
         str(each.message) for each in said if each.category is UserWarning
     )
-    for name in ("`y`", "readout/kernel", "SGD", "LearningRateScheduler"):
+    schedules = ("LearningRateScheduler", "ReduceLROnPlateau")
+    for name in ("`y`", "readout/kernel", "SGD", *schedules):
         assert name in message
 
 
@@ -638,6 +642,49 @@ def test_a_layer_frozen_after_a_fit_stays_as_it_is(digits):
     model.fit(digits[:40], callbacks=[keep], verbose=0)
     assert np.abs(kernel_of(layer) - before).max() > 0
     assert len(set(map(id, compiled))) == 3
+
+
+@pytest.mark.filterwarnings("ignore:Nothing learns")
+def test_a_layer_frozen_between_long_and_short_fits_stays_as_it_is(digits):
+    model = sequential()
+    model.compile()
+    (layer,) = model.layers
+    long = {"batch_size": 1, "epochs": 5, "verbose": 0}  # 200 batches
+    model.fit(digits[:40], **long)
+    layer.trainable = False
+    model.fit(digits[:40], verbose=0)  # single steps
+    model.fit(digits[:40], **long)
+    assert int(layer.iterations) == 200
+
+
+@pytest.mark.filterwarnings("ignore:Nothing learns")
+def test_a_layer_frozen_before_a_new_compilation_stays_as_it_is(digits):
+    model = sequential()
+    model.compile()
+    (layer,) = model.layers
+    model.fit(digits[:40], verbose=0)
+    held = model.train_function  # JAX would use again what is referred to
+    before = kernel_of(layer)
+    layer.trainable = False
+    model.compile()
+    model.fit(digits[:40], verbose=0)
+    np.testing.assert_array_equal(kernel_of(layer), before)
+    assert model.train_function is not held
+
+
+class Weighted(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        return np.ones((4, 64)), np.ones((4, 10)), np.ones(4)
+
+
+def test_weights_of_samples_are_refused_beside_metrics():
+    model = sequential()
+    model.compile(metrics=["mse"])
+    with pytest.raises(ValueError, match="Expected `compile"):
+        model.fit(Weighted(), verbose=0)
 
 
 @pytest.mark.skipif(

@@ -4,8 +4,11 @@ import math
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import RidgeClassifier
+from sklearn.preprocessing import StandardScaler
 
 import keras_hebbian as kh
+from keras_hebbian.callbacks import _measures
 
 IMAGES = np.random.default_rng(0).random((60, 9), dtype="float32")
 
@@ -207,6 +210,37 @@ def test_labels_of_every_type_are_class_indices(dtype):
 def test_labels_that_are_no_class_indices_are_refused(labels):
     with pytest.raises(ValueError, match=r"Expected labels .*Received: \["):
         kh.LearningMonitor((IMAGES, labels), probe=True)
+
+
+def test_labels_of_one_class_are_always_right():
+    data = IMAGES, np.zeros(60, "int64")
+    logs = measured(identity(), data, probe=True)
+    assert logs["winner_accuracy"] == logs["probe_accuracy"] == 1
+
+
+def test_the_same_positions_are_measured_in_each_epoch():
+    data = np.random.default_rng(0).random((20, 100, 9), dtype="float32")
+    layer = kh.HebbianCompetitive(4, learning_rate=0.0)
+    model = kh.HebbianSequential([keras.Input((100, 9)), layer])
+    model.compile()
+    monitor = kh.LearningMonitor(data)
+    history = model.fit(data, epochs=2, callbacks=[monitor], verbose=0).history
+    for name in ("winner_cosine", "correlation", "win_entropy"):
+        assert history[name][0] == history[name][1]
+
+
+@pytest.mark.parametrize("noise", [1, 30])  # where the penalty decides
+def test_the_probe_is_a_ridge_regression_on_standardized_outputs(noise):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    features = rng.normal(size=(200, 60)) * 10.0 ** -rng.integers(0, 5, 60)
+    features[:, :3] += np.eye(3)[labels] * features[:, :3].std(axis=0) / noise
+    known, judged = _measures._halves(200)
+    scaler = StandardScaler().fit(features[known])
+    ridge = RidgeClassifier(alpha=0.01 * len(known))
+    ridge.fit(scaler.transform(features[known]), labels[known])
+    expected = ridge.score(scaler.transform(features[judged]), labels[judged])
+    assert _measures.probe_accuracy(features, labels) == expected
 
 
 def test_watching_changes_nothing():

@@ -150,6 +150,8 @@ def test_one_epoch_brings_a_warning():
     model = model_with()
     with pytest.warns(UserWarning, match="no effect in a `fit` of one epoch"):
         model.fit(IMAGES, callbacks=[kh.LinearRateDecay()], verbose=0)
+    # Warnings are errors.
+    model.fit(IMAGES, callbacks=[kh.LinearRateDecay(final=1.0)], verbose=0)
 
 
 def test_starts_from_an_assigned_rate():
@@ -254,6 +256,11 @@ def test_the_rate_in_the_logs_is_the_rate_of_the_steps():
 def test_a_final_rate_outside_0_to_1_is_refused(final):
     with pytest.raises(ValueError, match="Expected `final`"):
         kh.LinearRateDecay(final=final)
+
+
+def test_a_name_instead_of_names_is_refused():
+    with pytest.raises(ValueError, match="Expected `rates`"):
+        kh.LinearRateDecay(rates="learning_rate")
 
 
 @pytest.mark.parametrize("names", [["learning_rat"], ["learning_rate", "x"]])

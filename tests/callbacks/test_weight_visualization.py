@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_hebbian as kh
+from keras_hebbian.callbacks import _pictures
 
 IMAGES = np.random.default_rng(0).random((60, 9), dtype="float32")
 ON_TORCH = keras.backend.backend() == "torch"
@@ -143,6 +144,7 @@ def test_the_animation_shows_all_up_to_now(tmp_path):
     with Image.open(tmp_path / "weights.gif") as gif:
         assert gif.n_frames == 5
         assert gif.info["loop"] == 0  # for ever
+        assert gif.info["duration"] == 2000  # a pause at the last frame
         for frame, number in enumerate((30, 6, 12, 18, 24)):  # the end first
             gif.seek(frame)
             with Image.open(tmp_path / f"weights_{number:08}.png") as png:
@@ -156,6 +158,22 @@ def test_an_animation_in_a_folder_whose_name_looks_like_a_pattern(tmp_path):
     fit(model_with(), kh.WeightVisualization(folder, gif=True))
     with Image.open(folder / "weights.gif") as gif:
         assert gif.n_frames == len(names(folder)) - 1 == 2
+
+
+def test_a_large_animation_is_made_smaller(tmp_path):
+    files = [tmp_path / "weights_1.png", tmp_path / "weights_2.png"]
+    for file in files:
+        Image.new("RGB", (30, 1500)).save(file)
+    _pictures.animate(tmp_path / "weights.gif", files)
+    with Image.open(tmp_path / "weights.gif") as gif:
+        assert gif.size == (20, 1000)
+
+
+def test_a_stage_of_one_layer_is_named_as_in_fit(tmp_path):
+    model = kh.HebbianSequential([keras.Input((9,)), kh.HebbianCompetitive(5)])
+    pictures = kh.WeightVisualization(tmp_path)
+    kh.fit_layerwise(model, IMAGES[:8], callbacks=[pictures], verbose=0)
+    assert names(tmp_path) == ["weights_00000001.png"]
 
 
 def test_a_model_that_fit_builds(tmp_path):

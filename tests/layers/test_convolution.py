@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
 import keras_hebbian as kh
 import oracles
@@ -90,6 +91,8 @@ GEOMETRIES = [
     ((4, 5, 6), 3, 1, "valid"),
     ((4, 5, 6), (2, 3, 4), (1, 2, 3), "same"),
     ((4, 5, 6), (2, 3, 4), 2, "reflect"),
+    ((7, 8), 1, 3, "same"),  # strides longer than the patch
+    ((5, 9), (1, 2), (3, 4), "reflect"),
 ]
 every_geometry = pytest.mark.parametrize(
     ("size", "kernel_size", "strides", "padding"), GEOMETRIES
@@ -627,12 +630,32 @@ def test_pictures_of_kernels_have_the_shape_of_patches(
     np.testing.assert_allclose(kernel, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_map_responds_with_the_distances_of_patches():
+    data, layer = images(4, 6, 6, 2), kh.SelfOrganizingMap((2, 3))
+    outputs = numpy_of(kh.Convolution(layer, 3)(data))
+    patches = oracles.patches(data, (3, 3), (1, 1))
+    apart = patches[..., None] - numpy_of(layer.kernel)
+    expected = -(apart**2).sum(axis=-2)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_patches_of_colour_are_drawn_in_colour(tmp_path):
+    model = kh.HebbianSequential(
+        [keras.Input((6, 6, 3)), kh.Convolution(kh.SoftHebb(4), 3)]
+    )
+    model.compile()
+    pictures = kh.WeightVisualization(tmp_path)
+    model.fit(images(8, 6, 6, 3), callbacks=[pictures], verbose=0)
+    with Image.open(tmp_path / "weights_00000001.png") as picture:
+        assert picture.mode == "RGB"
+
+
 def test_kernels_of_volumes_make_no_picture(tmp_path):
     model = kh.HebbianSequential(
         [keras.Input((4, 4, 4, 1)), kh.Convolution(kh.SoftHebb(5), (1, 2, 2))]
     )
     model.compile()
-    with refused("`image_shape`"):
+    with refused("`image_shape`.*more than two axes"):
         model.fit(
             images(8, 4, 4, 4, 1),
             callbacks=[kh.WeightVisualization(tmp_path)],
