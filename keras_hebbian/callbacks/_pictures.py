@@ -9,21 +9,18 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from PIL import Image
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
 GIF_SIDE = 1000
 """Maximum width and height of an animation, in pixels."""
 
 
-def draw(figure: "Figure") -> "Image.Image":
+def draw(figure: Figure) -> Image.Image:
     """Renders a figure as an image."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.frombuffer(
@@ -32,10 +29,8 @@ def draw(figure: "Figure") -> "Image.Image":
     return image.convert("RGB")
 
 
-def encode(image: "Image.Image", few_colors: bool) -> bytes:
+def encode(image: Image.Image, few_colors: bool) -> bytes:
     """An image in PNG format, in a sixth of the time with few colours."""
-    from PIL import Image
-
     if few_colors:
         image = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
     buffer = io.BytesIO()
@@ -44,11 +39,8 @@ def encode(image: "Image.Image", few_colors: bool) -> bytes:
 
 
 @functools.cache
-def _palette() -> "Image.Image":
+def _palette() -> Image.Image:
     """The colours of weights, with and without a sign, and of text."""
-    from matplotlib import colormaps
-    from PIL import Image
-
     shades = [
         colormaps[name].resampled(n)(range(n), bytes=True)[:, :3].tobytes()
         for name, n in (("RdBu_r", 192), ("Greys", 64))
@@ -76,7 +68,6 @@ def animate(path: pathlib.Path, files: Sequence[pathlib.Path]) -> None:
 
     It starts with the last frame, which viewers that show no motion display.
     """
-    from PIL import Image
 
     def frame(file: pathlib.Path) -> Image.Image:
         with Image.open(file) as opened:

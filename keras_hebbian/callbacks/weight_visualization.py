@@ -4,10 +4,12 @@ import inspect
 import math
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
 
 from keras_hebbian._arguments import check_choice, check_integer, require
 from keras_hebbian.callbacks import _pictures
@@ -15,9 +17,6 @@ from keras_hebbian.layers.local_layers import local_layers, named
 from keras_hebbian.layers.local_learning import LocalLearningLayer
 from keras_hebbian.plotting import fit_image_shape, plot_weights
 from keras_hebbian.plotting.weights import arrange
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class WeightVisualization(keras.callbacks.Callback):
@@ -153,8 +152,6 @@ class WeightVisualization(keras.callbacks.Callback):
         arrange(layer.units, **{x: given[x] for x in names if x in given})
 
     def _check_format(self) -> None:
-        from matplotlib.backend_bases import FigureCanvasBase
-
         known = FigureCanvasBase.get_supported_filetypes()
         if self.format not in known:
             raise ValueError(
@@ -265,7 +262,7 @@ class WeightVisualization(keras.callbacks.Callback):
             self._publish(file, batches, figure, len(image_shape) == 2)
 
     def _publish(
-        self, name: str, batches: int, figure: "Figure", palette: bool
+        self, name: str, batches: int, figure: Figure, palette: bool
     ) -> None:
         image = _pictures.draw(figure)
         png = _pictures.encode(image, palette)

@@ -1,11 +1,10 @@
 """Helpers shared by all figures."""
 
-from typing import TYPE_CHECKING, Any
+import io
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
 
 DPI = 100
 
@@ -13,10 +12,17 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart."""
 
 
-def new_figure(width: float, height: float, **arguments: Any) -> "Figure":
-    """A figure of a size in inches, not registered with pyplot."""
-    from ._notebook import NotebookFigure
+class NotebookFigure(Figure):
+    """A figure that notebooks show although it is not in pyplot."""
 
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def new_figure(width: float, height: float, **arguments: Any) -> Figure:
+    """A figure of a size in inches, not registered with pyplot."""
     return NotebookFigure(figsize=(width, height), dpi=DPI, **arguments)
 
 

@@ -1,19 +1,17 @@
 """Many small images in one, pixel by pixel."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ._figures import DPI, color_scale, extremes_and_zero, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 GAP = np.array([224, 224, 224, 255], "uint8")
 
@@ -25,7 +23,7 @@ def draw_mosaic(
     labels: list[str] | None,
     title: str | None,
     side: int,
-) -> "Figure":
+) -> Figure:
     """A figure of tiles `(units, height, width)` or `(..., width, 3)`."""
     rough = max(rows * tiles.shape[1], columns * tiles.shape[2])
     scale = max(1, round(side / rough))  # pixels per weight
@@ -123,7 +121,7 @@ def _colors(tiles: np.ndarray) -> tuple[np.ndarray, ScalarMappable]:
 
 def _layout(
     picture: tuple[int, int], letter: float, title: str | None
-) -> tuple["Figure", "Axes", "Axes"]:
+) -> tuple[Figure, Axes, Axes]:
     """A figure with axes of a size in pixels, and axes for a colour bar."""
     height, width = picture
     pad, bar = round(letter), round(0.8 * letter)
@@ -134,7 +132,7 @@ def _layout(
 
     def add_axes(
         left: float, bottom: float, width: float, height: float
-    ) -> "Axes":
+    ) -> Axes:
         return figure.add_axes(
             (
                 left / full[0],

@@ -1,9 +1,10 @@
 """Inhibition between units."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_hebbian._arguments import class_of_each
 
@@ -13,15 +14,12 @@ from ._figures import (
     new_figure,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 def plot_inhibition(
     inhibition: Any,
     classes: Sequence[Any] | None = None,
     title: str | None = None,
-) -> "Figure":
+) -> Figure:
     """Draws the inhibition between units, with similar units side by side.
 
     Example:

@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from keras_hebbian._arguments import class_of_each
 from keras_hebbian._grids import Grid
@@ -17,11 +21,6 @@ from ._figures import (
 )
 from .weights import choose_units, tile
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import PolyCollection
-    from matplotlib.figure import Figure
-
 PLANES = 20
 """Maximum number of component planes that are drawn by default."""
 
@@ -32,7 +31,7 @@ def plot_u_matrix(
     topology: str = "rectangular",
     toroidal: bool = False,
     title: str | None = None,
-) -> "Figure":
+) -> Figure:
     """Draws how far the units of a map are from their neighbours.
 
     The colour of a unit is the mean distance between its weights and those of
@@ -78,7 +77,7 @@ def plot_component_planes(
     labels: Sequence[Any] | None = None,
     topology: str = "rectangular",
     title: str | None = None,
-) -> "Figure":
+) -> Figure:
     """Draws the weights from each input over the map, one panel per input.
 
     Inputs with similar patterns vary together. Each panel has its own scale:
@@ -154,7 +153,7 @@ def plot_hits(
     classes: Sequence[Any] | None = None,
     topology: str = "rectangular",
     title: str | None = None,
-) -> "Figure":
+) -> Figure:
     """Draws how many samples each unit of a map wins, and of which class.
 
     The area of a unit is proportional to the number of samples that it wins.
@@ -238,8 +237,6 @@ def _kernel_of(kernel: Any, grid: Grid) -> np.ndarray:
 
 
 def _class_colors(count: int) -> list[Any]:
-    from matplotlib import colormaps
-
     if count <= len(COLORS):
         return list(COLORS[:count])
     palette = colormaps["tab10" if count <= 10 else "tab20"]
@@ -260,7 +257,7 @@ def _extent(grid: Grid) -> tuple[float, float]:
     return np.ptp(across) + 1.16, np.ptp(down) + 1
 
 
-def _map_figure(grid: Grid, title: str | None) -> tuple["Figure", "Axes"]:
+def _map_figure(grid: Grid, title: str | None) -> tuple[Figure, Axes]:
     """A figure with one map, and its axes."""
     width, height = _extent(grid)
     side = min(0.45, 10 / max(width, height))  # inches per unit
@@ -275,11 +272,9 @@ def _map_figure(grid: Grid, title: str | None) -> tuple["Figure", "Axes"]:
 
 
 def _draw_cells(
-    axes: "Axes", grid: Grid, sizes: Any = 1.0, **arguments: Any
-) -> "PolyCollection":
+    axes: Axes, grid: Grid, sizes: Any = 1.0, **arguments: Any
+) -> PolyCollection:
     """Draws a square or hexagon for each unit, scaled by its size."""
-    from matplotlib.collections import PolyCollection
-
     if grid.topology == "hexagonal":
         angles = np.arange(6) * np.pi / 3
         radius = 1 / math.sqrt(3)
@@ -299,7 +294,7 @@ def _draw_cells(
     return drawn
 
 
-def _add_bar(drawn: "PolyCollection", axes: "Axes") -> None:
+def _add_bar(drawn: PolyCollection, axes: Axes) -> None:
     """Adds a colour bar to a map."""
     drawn.autoscale_None()
     bar = axes.figure.colorbar(

@@ -2,20 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_hebbian._arguments import check_positive
 
 from ._figures import COLORS, new_figure
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-
-def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
+def plot_convergence(norms: Any, within: float = 0.1) -> Figure:
     """Draws how the p-norms of the units approach 1, epoch after epoch.
 
     The upper panel shows the median of the norms and the range of 50 % and
@@ -77,7 +76,7 @@ def plot_convergence(norms: Any, within: float = 0.1) -> "Figure":
 
 def plot_history(
     histories: Any, metrics: str | Sequence[str] = ("accuracy", "loss")
-) -> "Figure":
+) -> Figure:
     """Compares several training runs, one panel for each metric.
 
     The first six models have different colours. Training curves are dashed,
@@ -159,7 +158,7 @@ def _runs(histories: Any) -> list[_Run]:
     return [_Run("", histories, 0)]
 
 
-def _draw_run(axes: "Axes", metric: str, run: _Run, color: str) -> None:
+def _draw_run(axes: Axes, metric: str, run: _Run, color: str) -> None:
     """Draws the curves of a metric on training and validation data."""
     validated = f"val_{metric}" in run.curves
     for key, style, kind in (
@@ -187,14 +186,12 @@ def _validated(epochs: np.ndarray, count: int) -> np.ndarray:
     return epochs[len(epochs) - count :]
 
 
-def _count_whole(axes: "Axes") -> None:
+def _count_whole(axes: Axes) -> None:
     """Ticks at whole epochs, even if there is only one."""
-    from matplotlib.ticker import MaxNLocator
-
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _add_legend(figure: "Figure") -> None:
+def _add_legend(figure: Figure) -> None:
     """One legend for all panels, below them: training, then validation."""
     lines = {
         str(line.get_label()): line

@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_hebbian._arguments import check_integer
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_weights(
@@ -23,7 +21,7 @@ def plot_weights(
     labels: Sequence[Any] | None = None,
     title: str | None = None,
     side: int = 800,
-) -> "Figure":
+) -> Figure:
     """Draws the weights of every unit as an image, all in one mosaic.
 
     Signed weights are drawn from blue through white at 0 to red, in a range
