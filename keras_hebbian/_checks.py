@@ -31,7 +31,7 @@ def _functional_class() -> type:
 Functional: Any = _functional_class()
 
 
-def _only_reshapes(layer: keras.Layer) -> bool:
+def only_reshapes(layer: keras.Layer) -> bool:
     return type(layer) in (keras.layers.Flatten, keras.layers.Reshape)
 
 
@@ -164,7 +164,7 @@ def check_values(model: Any, inputs: np.ndarray | np.generic) -> None:
 def _layers_at_the_input(model: Any) -> list[LocalLearningLayer]:
     """The local layers that get the values of the inputs unchanged."""
     if type(model).call is keras.Sequential.call:
-        upwards = itertools.dropwhile(_only_reshapes, model.layers)
+        upwards = itertools.dropwhile(only_reshapes, model.layers)
         first = list(itertools.islice(upwards, 1))
     elif type(model).call is Functional.call and len(model.inputs) == 1:
         first = [x for x in model.layers if x.input is model.inputs[0]]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_hebbian._backend import on_cpu
+from keras_hebbian._checks import only_reshapes
 from keras_hebbian._programs import (
     jax_execution,
     row_batches,
@@ -162,4 +163,37 @@ def needs_batches(callback: Any) -> bool:
         getattr(getattr(callback, name), "__func__", None)
         is not getattr(keras.callbacks.Callback, name)
         for name in _BATCH_HOOKS
+    )
+
+
+def only_learns(model: Any, x: Any) -> bool:
+    """Whether calling a Sequential model with a tensor would do no more than
+    let its only local layer learn from it, reshaped, and compute outputs."""
+    if type(model).call is not keras.Sequential.call or not model.built:
+        return False
+    *below, layer = model.layers
+    return (
+        isinstance(layer, LocalLearningLayer)
+        and type(layer).call is LocalLearningLayer.call
+        and type(layer).update_state is LocalLearningLayer.update_state
+        and layer.activity_regularizer is None
+        and all(map(only_reshapes, below))
+        and not any(
+            each._forward_hooks or each._forward_pre_hooks
+            for each in (model, *model.layers)
+        )
+        and keras.ops.is_tensor(x)
+        and _as_declared(x, model.inputs[0])
+    )
+
+
+def _as_declared(x: Any, inputs: Any) -> bool:
+    """Whether a model would take a tensor without a conversion."""
+    return (
+        keras.backend.standardize_dtype(x.dtype) == inputs.dtype
+        and len(x.shape) == len(inputs.shape)
+        and all(
+            expected in (None, size)
+            for size, expected in zip(x.shape, inputs.shape, strict=True)
+        )
     )

@@ -24,6 +24,7 @@ from keras_hebbian._checks import (
 from keras_hebbian._execution import (
     execution_of,
     needs_batches,
+    only_learns,
     rows_of,
     rows_per_step,
     steps_of_execution,
@@ -32,7 +33,7 @@ from keras_hebbian._programs import Rows
 from keras_hebbian.callbacks._reports import LayerReports, reports
 from keras_hebbian.callbacks.linear_rate_decay import LinearRateDecay
 from keras_hebbian.layers.local_layers import local_layers
-from keras_hebbian.layers.local_learning import LocalLearningLayer, unread
+from keras_hebbian.layers.local_learning import LocalLearningLayer
 
 # Arguments of `compile` that are left to `fit` if they are not given.
 OPEN = {"steps_per_execution", "jit_compile"}
@@ -122,7 +123,9 @@ class _LocalTraining(_Mixin):
             if each is not None and not isinstance(each, LayerReports)
         ]
         reporting = LayerReports(
-            any(
+            # Keras would hand its logs to a thread, which takes longer.
+            keras.backend.backend() == "torch"
+            or any(
                 needs_batches(each) and not getattr(each, "async_safe", False)
                 for each in callbacks
             )
@@ -262,21 +265,19 @@ class _LocalTraining(_Mixin):
                 self.make_train_function(force=True)
         self._learning = learning
 
-    def _last_layer(self) -> LocalLearningLayer | None:
-        """The last layer, if nothing reads its outputs but the caller.
+    def _learns_from(self, x: Any) -> bool:
+        """Lets a single local layer learn from a batch, if that is all.
 
-        Only on torch: compiled steps drop outputs that are not read.
+        Only on torch: compiled steps drop outputs that are not read, but there
+        the calls of the model and the layer take longer than a short step.
         """
-        if keras.backend.backend() != "torch" or not self.layers:
-            return None
-        last = self.layers[-1]
-        alone = (
-            type(self).call is keras.Sequential.call
-            and not any(last in local_layers(x) for x in self.layers[:-1])
-            and type(last).call is LocalLearningLayer.call
-            and not (self._forward_hooks or last._forward_hooks)
-        )
-        return last if alone else None
+        if keras.backend.backend() != "torch" or not only_learns(self, x):
+            return False
+        *below, layer = self.layers
+        for each in below:
+            x = each.call(x)
+        layer.update_state(x)
+        return True
 
     def _has_own(self, method: str) -> bool:
         """Whether a subclass overrides a method."""
@@ -299,7 +300,8 @@ class _LocalTraining(_Mixin):
         if training or not measured:
             check_weights(sample_weight)
         check_labels(self, y)
-        with unread(None if measured else self._last_layer()):
+        outputs = None
+        if measured or not training or not self._learns_from(x):
             outputs = self(x, training=training)
         first, *_ = self._layers_without_loss()
         if measured:

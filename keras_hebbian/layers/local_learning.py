@@ -1,7 +1,6 @@
 """Base class of layers that learn by a local rule."""
 
 import contextlib
-import contextvars
 import functools
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,21 +19,6 @@ from keras_hebbian._backend import (
     shapes_differ,
 )
 from keras_hebbian._replicas import replica_count, sum_over_replicas
-
-# The layer whose outputs nobody reads while it learns.
-_unread: contextvars.ContextVar[Any] = contextvars.ContextVar(
-    "unread", default=None
-)
-
-
-@contextlib.contextmanager
-def unread(layer: Any) -> Iterator[None]:
-    """Lets a layer learn without its outputs, which may then be NaN."""
-    token = _unread.set(layer)
-    try:
-        yield
-    finally:
-        _unread.reset(token)
 
 
 class LocalLearningLayer(keras.layers.Layer):
@@ -346,15 +330,9 @@ class LocalLearningLayer(keras.layers.Layer):
             observe(inputs)
         learning = self._learns(training, mask)
         state = self._values_for(inputs, learning)
-        response = None
-        is_unread = learning and _unread.get() is self
-        if self.needs_response or not is_unread:
-            response = self._for_rows(self.respond, inputs, state)
+        response = self._for_rows(self.respond, inputs, state)
         if learning:
             self._learn(inputs, response, state)
-        if response is None:
-            shape = (*ops.shape(inputs)[:-1], self.units)
-            return ops.full(shape, float("nan"), self.compute_dtype)
         return self.activation(ops.cast(response, self.compute_dtype))
 
     def _learns(self, training: bool | None, mask: Tensor | None) -> bool:
@@ -508,9 +486,10 @@ class LocalLearningLayer(keras.layers.Layer):
 
     def _skips(self, inputs: Tensor, learned: dict[str, Tensor]) -> Tensor:
         """Whether the batch of all replicas is empty, or its update unsound."""
-        unsound = 1 - ops.cast(self.sound(inputs, learned), "int32")
+        unsound = ops.logical_not(self.sound(inputs, learned))
         if replica_count() == 1 and inputs.shape[0]:
-            return unsound > 0
+            return unsound
+        unsound = ops.cast(unsound, "int32")
         samples = ops.convert_to_tensor(ops.shape(inputs)[0], "int32")
         unsound, samples = sum_over_replicas((unsound, samples))
         return ops.logical_or(unsound > 0, samples == 0)
