@@ -168,10 +168,10 @@ All figures are the accuracy on all test images after the last epoch, mean and
 standard deviation over the seeds, with the median wall time of a model. Some
 rows have fewer seeds than their table: a figure without a deviation is that of
 one seed, and the JSON files hold all values. In curves over the epochs,
-"validation" is Keras's name for the test images. Below, published results are in
-italics. Every number on this page is generated: with `--write`, each experiment
-writes its results to `docs/results/`, and `examples/results_page.py` makes this
-page from them.
+"validation" is Keras's name for the test images. Below, published results are
+in italics. Every number on this page is generated: with `--write`, each
+experiment writes its results to `docs/results/`, and `examples/results_page.py`
+makes this page from them.
 
 Unless a script says otherwise, `HebbianCompetitive` has the settings of the
 paper; see

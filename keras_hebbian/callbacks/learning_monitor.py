@@ -140,15 +140,25 @@ class LearningMonitor(keras.callbacks.Callback):
         labelled = isinstance(data, tuple) and len(data) == 2
         self.inputs = data[0] if labelled else data
         self.labels = data[1] if labelled else None
-        arrays = [] if data is None else keras.tree.flatten(self.inputs)
-        shapes = [getattr(array, "shape", ()) for array in arrays]
-        sizes = {shape[0] if shape else 0 for shape in shapes}
-        if data is not None and (len(sizes) != 1 or min(sizes) < 2):
+        given = [] if data is None else keras.tree.flatten(self.inputs)
+        arrays = [
+            keras.ops.convert_to_numpy(each)
+            for each in given
+            if hasattr(each, "shape")
+        ]
+        # Sparse matrices are not converted.
+        sizes = {len(each) if each.ndim else 0 for each in arrays}
+        whole = len(arrays) == len(given)
+        if data is not None and not (
+            whole and len(sizes) == 1 and min(sizes) > 1
+        ):
             raise ValueError(
-                "Expected arrays with the same number of samples, at least 2. "
-                f"Received: arrays of shapes {shapes}"
+                "Expected `data` as arrays with the same number of samples, "
+                "at least 2, or as a tuple of inputs and labels. Received: "
+                f"{type(data).__name__} with arrays of shapes "
+                f"{[each.shape for each in arrays]}"
             )
-        for array in map(keras.ops.convert_to_numpy, arrays):
+        for array in arrays:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ValueError(
                     "Expected finite data. Received: NaN or infinite values"

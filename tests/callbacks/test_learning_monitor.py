@@ -4,6 +4,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -241,6 +242,14 @@ def test_the_probe_is_a_ridge_regression_on_standardized_outputs(noise):
     ridge.fit(scaler.transform(features[known]), labels[known])
     expected = ridge.score(scaler.transform(features[judged]), labels[judged])
     assert _measures.probe_accuracy(features, labels) == expected
+
+
+@pytest.mark.parametrize(
+    "data", [IMAGES.tolist(), iter([IMAGES]), scipy.sparse.csr_array(IMAGES)]
+)
+def test_data_that_are_no_arrays_are_refused(data):
+    with pytest.raises(ValueError, match="Expected `data` as arrays"):
+        kh.LearningMonitor(data)
 
 
 def test_watching_changes_nothing():
