@@ -132,16 +132,27 @@ class OnDevice:
 
 
 class Centres:
-    """K-means centres that keep learning by `partial_fit`."""
+    """K-means centres that keep learning, by `partial_fit` or at a rate."""
 
-    def __init__(self, units: int, train: experiment.Split) -> None:
+    def __init__(
+        self, units: int, train: experiment.Split, rate: float | None = None
+    ) -> None:
+        self.rate = rate
         images, labels = normalize(flat(train[0])), train[1]
         self.model = MiniBatchKMeans(units, n_init=3).fit(images)
         self.classifier = kh.WinnerClassifier(10)
         self.classifier.adapt(-self.model.transform(images), labels)
 
     def learn(self, batch: np.ndarray) -> None:
-        self.model.partial_fit(normalize(batch))
+        images = normalize(batch)
+        if self.rate is None:
+            self.model.partial_fit(images)
+            return
+        winners = self.model.predict(images)
+        for winner in np.unique(winners):
+            centre = self.model.cluster_centers_[winner]
+            mean = images[winners == winner].mean(axis=0)
+            centre += self.rate * (mean - centre)
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         closeness = -self.model.transform(normalize(images))

@@ -177,6 +177,7 @@ def only_learns(model: Any, x: Any) -> bool:
         and type(layer).call is LocalLearningLayer.call
         and type(layer).update_state is LocalLearningLayer.update_state
         and layer.activity_regularizer is None
+        and not layer._observers
         and all(map(only_reshapes, below))
         and not any(
             each._forward_hooks or each._forward_pre_hooks
