@@ -14,12 +14,13 @@ rotate, the stage is the angle in degrees. From stage 60 there are two other
 courses: the drift stops for 30 stages ("60, held"), or reverses ("back at").
 
 For comparison the same units and a network trained by backpropagation are
-frozen, and the centres of scikit-learn's `MiniBatchKMeans`, labelled like the
-units, keep learning by `partial_fit`. Two rows use the labels of all training
-images again at each measured stage: the units that kept learning are
-relabelled, and the network is trained further. All images are scaled to unit
-norm, except for the network. The arguments were chosen on the last 6,000
-training images.
+frozen. The centres of scikit-learn's `MiniBatchKMeans`, labelled like the
+units, keep learning by `partial_fit`, which moves a centre less the more
+samples it has seen, or at a constant rate towards the mean of the samples that
+each wins. Two rows use the labels of all training images again at each measured
+stage: the units that kept learning are relabelled, and the network is trained
+further. All images are scaled to unit norm, except for the network. The
+arguments were chosen on the last 6,000 training images.
 """
 
 import copy
@@ -41,6 +42,7 @@ import keras_hebbian as kh
 UNITS = 400
 DELTA = 0.4
 RATE = 0.01
+RATE_OF_CENTRES = 0.1
 STAGES = 90
 MEASURED = range(0, STAGES + 1, 15)
 TURNING_POINT = 60
@@ -134,10 +136,9 @@ class OnDevice:
 class Centres:
     """K-means centres that keep learning, by `partial_fit` or at a rate."""
 
-    def __init__(
-        self, units: int, train: experiment.Split, rate: float | None = None
-    ) -> None:
-        self.rate = rate
+    rate: float | None = None  # `partial_fit` without one
+
+    def __init__(self, units: int, train: experiment.Split) -> None:
         images, labels = normalize(flat(train[0])), train[1]
         self.model = MiniBatchKMeans(units, n_init=3).fit(images)
         self.classifier = kh.WinnerClassifier(10)
@@ -346,9 +347,14 @@ def compare(
         )
         yield f"{name}: units, frozen", frozen(device.classify, drift, test)
     centres = Centres(units, train)
-    for name, drift in DRIFTS.items():
-        accuracies, _ = follow(centres, drift, train, test, batches)
-        yield f"{name}: k-means centres, still learning", accuracies
+    for method, rate in (
+        ("still learning", None),
+        ("constant rate", RATE_OF_CENTRES),
+    ):
+        centres.rate = rate
+        for name, drift in DRIFTS.items():
+            accuracies, _ = follow(centres, drift, train, test, batches)
+            yield f"{name}: k-means centres, {method}", accuracies
     model = network(units, vectors[0].shape[1])
     model.fit(*vectors, batch_size=BATCH_SIZE, epochs=trained, verbose=2)
     for name, drift in DRIFTS.items():

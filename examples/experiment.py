@@ -15,7 +15,7 @@ import joblib
 import keras
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans
 
 import keras_hebbian as kh
 
@@ -389,7 +389,7 @@ def unit_norm(kernel: np.ndarray) -> np.ndarray:
 
 def k_means(images: np.ndarray, units: int) -> np.ndarray:
     """The same number of k-means centres, as a kernel."""
-    return MiniBatchKMeans(units, n_init=3).fit(images).cluster_centers_.T
+    return KMeans(units, n_init=1).fit(images).cluster_centers_.T
 
 
 def ten_outputs(activation: str) -> keras.layers.Dense:

@@ -4,7 +4,7 @@
 
 Layers of 100, 400 and 2000 units learn MNIST, and a convolution of 96 filters
 learns CIFAR-10: by each rule of the package, and as random units, as the
-centres of k-means, as the principal components of scikit-learn, and by
+centres of scikit-learn's `MiniBatchKMeans`, as its principal components, and by
 backpropagation. Each row has the test accuracy of the winners, which vote for
 the class that they win most often on the training images, and of a ridge
 regression on the features with all labels, 10 % and 1 % of them, which finds
