@@ -233,7 +233,7 @@ def general_power(base: Tensor, exponent: float) -> Tensor:
     fast, but `ops.power` of some versions is in float32.
     """
     torch = keras.backend.backend() == "torch"
-    if torch and exponent >= 1:  # the slope at 0 is 0 anyway
+    if torch and (exponent >= 1 or not base.requires_grad):  # no slope at 0
         return base**exponent
     zero = base == 0
     base = ops.where(zero, ops.ones_like(base), base)
