@@ -93,12 +93,12 @@ class Convolution(keras.layers.Wrapper):
 
     Raises:
         ValueError: If `layer` is not a `LocalLearningLayer`, belongs to another
-        `Convolution`, was built for a different number of inputs, or has a
-        `call` or an `activity_regularizer` of its own; if an argument is out of
-        range; if the inputs have the wrong rank, unknown channels, or fewer
-        patches than `positions` (on TensorFlow an error of `top_k`, if their
-        number is unknown until run time); or if Keras is set to
-        `"channels_first"`.
+            `Convolution`, was built for a different number of inputs, or has a
+            `call` or an `activity_regularizer` of its own; if an argument is
+            out of range; if the inputs have the wrong rank, unknown channels,
+            or fewer patches than `positions` (on TensorFlow an error of
+            `top_k`, if their number is unknown until run time); or if Keras is
+            set to `"channels_first"`.
 
     Reference:
         Coates, Lee and Ng, "An analysis of single-layer networks in
