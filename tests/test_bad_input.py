@@ -320,7 +320,7 @@ def test_anything_is_either_right_or_refused(public):
     fits = issubclass(public, keras.Model | keras.callbacks.Callback)
 
     @settings(
-        max_examples=40 if fits or public is kh.Convolution else 400,
+        max_examples=15 if fits or public is kh.Convolution else 150,
         suppress_health_check=list(HealthCheck),
     )
     @given(constructor_arguments(public), inputs_for(public))
