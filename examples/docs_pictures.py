@@ -174,7 +174,7 @@ def measures(model: keras.Model, images: np.ndarray) -> str:
         )
     p = getattr(layer, "p", 2)
     norms = keras.ops.convert_to_numpy(competitive.norms(layer.kernel, p))
-    return f"{dead}\np-norms {norms.min():.1f} to {norms.max():.1f}"
+    return f"{dead}\np-norms {norms.min():.2g} to {norms.max():.2g}"
 
 
 def mosaic(kernel: np.ndarray) -> np.ndarray:
