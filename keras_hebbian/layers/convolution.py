@@ -1,6 +1,7 @@
 """Local learning from the patches of images, signals and volumes."""
 
 import math
+import warnings
 from typing import Any
 
 import keras
@@ -163,6 +164,7 @@ class Convolution(keras.layers.Wrapper):
         axes = len(input_shape) - 2
         self._windows = self._windows_for(axes)
         self._check_patches(input_shape)
+        self._warn_about_images(input_shape)
         image_shape = (*self._windows[0], channels)
         inputs = math.prod(image_shape)
         layer = self.layer
@@ -216,6 +218,17 @@ class Convolution(keras.layers.Wrapper):
                 f"Received: input_shape={input_shape}"
             )
         return channels
+
+    def _warn_about_images(self, input_shape: tuple[int | None, ...]) -> None:
+        *_, steps, channels = input_shape
+        if len(input_shape) == 3 and steps == channels and not self._tuples():
+            warnings.warn(
+                f"{self.name} takes inputs of shape {input_shape} for signals "
+                f"with {channels} channels. If they are images, give them an "
+                "axis of channels: `images[..., None]`. If they are signals, "
+                f"pass `kernel_size=({self.kernel_size},)`",
+                stacklevel=2,
+            )
 
     def _check_patches(self, input_shape: tuple[int | None, ...]) -> None:
         """Rejects images too small for a patch, or for `positions`."""

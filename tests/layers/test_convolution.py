@@ -585,6 +585,19 @@ def test_a_file_from_before_states_were_saved_is_loaded(tmp_path, monkeypatch):
     np.testing.assert_array_equal(numpy_of(other.seed_generator.state), before)
 
 
+def test_images_without_channels_bring_a_warning():
+    wrapper = kh.Convolution(kh.SoftHebb(4), 3)
+    with pytest.warns(UserWarning, match=r"images\[\.\.\., None\]"):
+        wrapper(images(2, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_size"), [((6, 6), (3,)), ((6, 4), 3), ((None, 6), 3)]
+)
+def test_signals_bring_no_warning(shape, kernel_size):
+    built(kh.SoftHebb(4), shape, kernel_size=kernel_size)
+
+
 def test_shapes_of_images_raise_no_warning():
     wrapper = kh.Convolution(kh.SoftHebb(4), 3)
     wrapper(images(2, 6, 6, 3))  # a warning is an error here
